@@ -1,0 +1,22 @@
+//! Lifecycle and record of every container: composes image, rootfs and plan, and starts monitors.
+//!
+//! * **Is:** the desk behind every door. A verb of a door is one method of [`Engine`].
+//! * **Must never know:** clone, seccomp, cgroups, HTTP, tables on a terminal.
+//! * **Types in:** [`CreateRequest`] and its like. **Types out:** records and Docker-shaped views (`view`).
+//! * **Invariants:** bad input changes nothing; `kill -9` at any point leaves what the next command repairs; no
+//!   daemon holds state.
+//! * **Tests:** beside each module; `tests/` of the workspace drive the shipped program.
+
+mod engine;
+mod model;
+mod request;
+pub mod view;
+
+pub use engine::*;
+pub use model::*;
+pub use request::*;
+
+pub use bulkhead_image::{Progress, Removed, SaveFormat, Silent};
+pub use bulkhead_plan::control::{Exited, Streams};
+pub use bulkhead_plan::{Concession, IsolationPlan, TerminalSize};
+pub use bulkhead_rootfs::{Change, ChangeKind, Volume};

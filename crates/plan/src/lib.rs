@@ -1,0 +1,21 @@
+//! The isolation plan: what a container is held by, as plain data.
+//!
+//! * **Is:** the one place that decides. Sealed defaults, named concessions, the order of steps, and the two protocols
+//!   that carry a plan down to the wall (`handover`: engine to monitor, `control`: anyone to a running monitor).
+//! * **Must never know:** the kernel, images, files. Pure functions only.
+//! * **Types in:** [`Wishes`] (what the user and the image ask for). **Types out:** [`IsolationPlan`].
+//! * **Invariants:** a plan starts closed; every opening is a [`Concession`] that stays visible in it.
+//! * **Tests:** beside each module.
+
+pub mod concession;
+pub mod control;
+pub mod handover;
+pub mod masks;
+mod model;
+mod seal;
+pub mod seccomp;
+pub mod steps;
+
+pub use concession::Concession;
+pub use model::*;
+pub use seal::{PlanError, Wishes};

@@ -1,0 +1,1 @@
+//! epoll, signalfd and timerfd for a single-threaded loop.

@@ -1,0 +1,1 @@
+//! Capabilities, ids, no-new-privs, dumpable, rlimits, parent-death signal.

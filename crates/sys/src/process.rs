@@ -1,0 +1,1 @@
+//! Process handles (`pidfd_open(2)`), waiting, start times, signals; sealed copies of our own executable.

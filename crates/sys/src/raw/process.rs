@@ -1,0 +1,1 @@
+//! clone3, prctl, setfsuid, capset, execveat.

@@ -1,0 +1,1 @@
+//! Socket calls that rustix lacks.

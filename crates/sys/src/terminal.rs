@@ -1,0 +1,1 @@
+//! Pseudo terminals (`TIOCGPTPEER`), raw mode, window sizes.

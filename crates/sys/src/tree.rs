@@ -1,0 +1,1 @@
+//! Walking, copying and removing directory trees by descriptor, without following links.
