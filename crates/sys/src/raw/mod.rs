@@ -6,4 +6,3 @@ pub mod event;
 pub mod mount;
 pub mod process;
 pub mod seccomp;
-pub mod socket;

@@ -1,1 +1,0 @@
-//! Socket calls that rustix lacks.
