@@ -56,9 +56,7 @@ impl Poller {
     /// # Errors
     /// The kernel's.
     pub fn new() -> Result<Self> {
-        epoll::create(epoll::CreateFlags::CLOEXEC)
-            .map(Self)
-            .map_err(|errno| SysError::new("epoll_create1", "", errno))
+        epoll::create(epoll::CreateFlags::CLOEXEC).map(Self).map_err(|errno| SysError::new("epoll_create1", "", errno))
     }
 
     /// Watches a descriptor. It must be [`Poller::remove`]d before a copy of it that lives elsewhere would keep it here.

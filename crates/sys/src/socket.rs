@@ -93,8 +93,8 @@ impl Channel {
     pub fn receive(&self, limit: usize) -> Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
         let fail = |errno| SysError::new("recvmsg", format!("at most {limit} bytes"), errno);
         // Asking for the length first keeps the buffer as small as the packet: a monitor lives for weeks.
-        let (_, length) = retry(|| rustix::net::recv(&self.0, &mut [0u8; 0], RecvFlags::PEEK | RecvFlags::TRUNC))
-            .map_err(fail)?;
+        let (_, length) =
+            retry(|| rustix::net::recv(&self.0, &mut [0u8; 0], RecvFlags::PEEK | RecvFlags::TRUNC)).map_err(fail)?;
         let mut packet = vec![0u8; length.min(limit)];
         let mut space = [MaybeUninit::uninit(); CONTROL_SPACE];
         let mut control = RecvAncillaryBuffer::new(&mut space);
