@@ -1,0 +1,4 @@
+//! Paired ratios.
+pub fn run(_: &[String]) -> anyhow::Result<()> {
+    Ok(())
+}
