@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Capability;
+use crate::capability::Capability;
 
 /// One deviation from the level's defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

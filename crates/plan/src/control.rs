@@ -7,7 +7,8 @@
 use bulkhead_types::{ErrorClass, ExitStatus};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Capability, Limits, Process, TerminalSize};
+use crate::capability::Capability;
+use crate::model::{Limits, Process, TerminalSize};
 
 /// Largest packet on the control socket, in bytes; what does not fit travels in a memfd.
 pub const MAX_PACKET: usize = 65_536;
@@ -46,7 +47,7 @@ pub enum Request {
         /// Only what is given changes.
         limits: Box<Limits>,
         /// New restart policy.
-        restart: Option<crate::handover::RestartPolicy>,
+        restart: Option<RestartPolicy>,
     },
     /// Counters of the cgroup.
     Stats,
@@ -60,6 +61,24 @@ pub enum Request {
     State,
     /// `O_PATH` descriptor of the container's root as the first process sees it.
     Root,
+}
+
+/// `--restart`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    /// Never.
+    #[default]
+    No,
+    /// After a failure, at most this many times (0: no bound).
+    OnFailure {
+        /// Upper bound.
+        max: u32,
+    },
+    /// Always, also after the host was restarted.
+    Always,
+    /// Always unless a user stopped it.
+    UnlessStopped,
 }
 
 /// Which streams an attachment wants.

@@ -12,6 +12,7 @@ use bulkhead_types::{ContainerId, ErrorClass};
 use serde::{Deserialize, Serialize};
 
 use crate::control::Exec;
+pub use crate::control::RestartPolicy;
 use crate::model::IsolationPlan;
 
 /// Everything a monitor needs for the whole life of its container.
@@ -121,24 +122,6 @@ pub struct Health {
     pub start_period_ms: u64,
     /// Failures in a row that make it unhealthy.
     pub retries: u32,
-}
-
-/// `--restart`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RestartPolicy {
-    /// Never.
-    #[default]
-    No,
-    /// After a failure, at most this many times (0: no bound).
-    OnFailure {
-        /// Upper bound.
-        max: u32,
-    },
-    /// Always, also after the host was restarted.
-    Always,
-    /// Always unless a user stopped it.
-    UnlessStopped,
 }
 
 /// The monitor's one answer.

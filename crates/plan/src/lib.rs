@@ -7,6 +7,7 @@
 //! * **Invariants:** a plan starts closed; every opening is a [`Concession`] that stays visible in it.
 //! * **Tests:** beside each module.
 
+mod capability;
 pub mod concession;
 pub mod control;
 pub mod handover;
@@ -16,6 +17,7 @@ mod seal;
 pub mod seccomp;
 pub mod steps;
 
+pub use capability::Capability;
 pub use concession::Concession;
 pub use model::*;
 pub use seal::{PlanError, Wishes};
