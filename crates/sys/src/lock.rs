@@ -57,8 +57,7 @@ impl Lock {
 
 fn open(dir: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)
-        .map_err(|errno| SysError::new("openat", name, errno))
+    rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| SysError::new("openat", name, errno))
 }
 
 #[cfg(test)]

@@ -30,8 +30,8 @@ impl Filesystem {
     /// # Errors
     /// `ENODEV` if the kernel does not know it.
     pub fn open(kind: &str) -> Result<Self> {
-        let context =
-            rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).map_err(|errno| SysError::new("fsopen", kind, errno))?;
+        let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)
+            .map_err(|errno| SysError::new("fsopen", kind, errno))?;
         Ok(Self { context, kind: kind.to_owned() })
     }
 
@@ -121,11 +121,8 @@ impl FileIds {
     fn assume(uid: u32, gid: u32) -> Result<Self> {
         let mut capabilities =
             rustix::thread::capabilities(None).map_err(|errno| SysError::new("capget", "", errno))?;
-        let before = Self {
-            uid: rustix::process::geteuid().as_raw(),
-            gid: rustix::process::getegid().as_raw(),
-            capabilities,
-        };
+        let before =
+            Self { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw(), capabilities };
         if raw::mount::setfsgid(gid) != gid || raw::mount::setfsuid(uid) != uid {
             before.restore()?;
             return Err(SysError::new("setfsuid", format!("{uid}:{gid}"), Errno::PERM));
@@ -237,8 +234,8 @@ pub fn pivot_into(root: BorrowedFd<'_>) -> Result<()> {
 pub fn is_mount_root(dir: BorrowedFd<'_>, name: &str) -> Result<bool> {
     use rustix::fs::{AtFlags, StatxAttributes, StatxFlags};
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
-    let stat = rustix::fs::statx(dir, name, flags, StatxFlags::TYPE)
-        .map_err(|errno| SysError::new("statx", name, errno))?;
+    let stat =
+        rustix::fs::statx(dir, name, flags, StatxFlags::TYPE).map_err(|errno| SysError::new("statx", name, errno))?;
     Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 

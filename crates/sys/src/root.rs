@@ -148,8 +148,8 @@ impl Root {
         let file = rustix::fs::openat(&self.0, name, flags, mode).map_err(|errno| error("openat", errno))?;
         let mut rest = contents;
         while !rest.is_empty() {
-            let count = rustix::io::retry_on_intr(|| rustix::io::write(&file, rest))
-                .map_err(|errno| error("write", errno))?;
+            let count =
+                rustix::io::retry_on_intr(|| rustix::io::write(&file, rest)).map_err(|errno| error("write", errno))?;
             rest = &rest[count..];
         }
         if durable == Durability::Power {
@@ -279,8 +279,7 @@ impl<'a> Creation<'a> {
         if self.links > MAX_LINKS {
             return Err(self.error("readlinkat", Errno::LOOP));
         }
-        let target =
-            rustix::fs::readlinkat(link, "", Vec::new()).map_err(|errno| self.error("readlinkat", errno))?;
+        let target = rustix::fs::readlinkat(link, "", Vec::new()).map_err(|errno| self.error("readlinkat", errno))?;
         let target = target.to_bytes();
         if target.first() == Some(&b'/') {
             self.trail.truncate(1);
