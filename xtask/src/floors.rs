@@ -96,6 +96,9 @@ fn manifests(root: &Path) -> Result<Graph> {
     let mut graph = Graph::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
         let Some(room) = package["name"].as_str().and_then(|name| name.strip_prefix("bulkhead-")) else { continue };
+        if room == "tests" {
+            continue;
+        }
         let imports = package["dependencies"].as_array().into_iter().flatten();
         let imports = imports.filter(|dependency| dependency["kind"].is_null());
         let imports = imports.filter_map(|dependency| dependency["name"].as_str()?.strip_prefix("bulkhead-"));

@@ -1,5 +1,6 @@
 //! The README's second command: check, then every test, with what they need installed and said.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -38,6 +39,7 @@ pub fn run(args: &[String]) -> Result<()> {
             for suite in SUITES.iter().filter(|suite| exists(suite)) {
                 outside(suite)?;
             }
+            release()?;
             before.compare()?;
         }
         Some("unit") => unit()?,
@@ -45,6 +47,7 @@ pub fn run(args: &[String]) -> Result<()> {
             machine::build("release")?;
             let before = Snapshot::take();
             outside(suite)?;
+            release()?;
             before.compare()?;
         }
         Some(other) => bail!("no suite {other}: unit or one of {}", SUITES.join(", ")),
@@ -70,7 +73,23 @@ fn outside(suite: &str) -> Result<()> {
     let mut cargo = cargo();
     cargo.args(["-p", "bulkhead-tests", "--test", suite]);
     cargo.env("BULKHEAD_BIN", machine::built("release").join("bulkhead"));
+    cargo.env("BULKHEAD_TEST_HOME", home());
     machine::run(&mut cargo)
+}
+
+/// The home that the suites share keeps its image (it is a cache) but not its mounts.
+fn release() -> Result<()> {
+    let home = home();
+    if !home.exists() {
+        return Ok(());
+    }
+    let mut bulkhead = Command::new(machine::built("release").join("bulkhead"));
+    bulkhead.arg("--root").arg(home.join("root")).arg("--run-root").arg(home.join("run"));
+    machine::run(bulkhead.args(["system", "release"]))
+}
+
+fn home() -> PathBuf {
+    machine::root().join("target").join("test-home")
 }
 
 fn cargo() -> Command {

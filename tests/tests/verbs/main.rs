@@ -1,0 +1,3 @@
+//! The verbs as a user types them, one file each.
+
+mod run;

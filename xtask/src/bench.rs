@@ -1,4 +1,0 @@
-//! Paired ratios.
-pub fn run(_: &[String]) -> anyhow::Result<()> {
-    Ok(())
-}
