@@ -13,18 +13,20 @@ pub mod tar;
 /// Bounds on an untrusted archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Expanded bytes in all.
+    /// Expanded bytes in all; holes of sparse files count.
     pub bytes: u64,
     /// Entries in all.
     pub entries: u64,
-    /// Expanded bytes per compressed byte, checked once more than 64 MiB have been expanded.
+    /// Expanded bytes per compressed byte, checked once more than `ratio_after` bytes have been expanded.
     pub ratio: u64,
+    /// Expanded bytes below which any ratio is fine: a small layer of zeros is no bomb.
+    pub ratio_after: u64,
     /// Bytes of one path.
     pub path: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 64 << 30, entries: 4_000_000, ratio: 1032, path: 4096 }
+        Self { bytes: 64 << 30, entries: 2_000_000, ratio: 200, ratio_after: 1 << 30, path: 4096 }
     }
 }

@@ -1,8 +1,30 @@
 //! A strict tar reader and a deterministic tar writer (POSIX.1-2001 pax, GNU long names and sparse files).
+//!
+//! | shape | what we do |
+//! |---|---|
+//! | ustar, GNU and v7 headers, base-256 numbers, pax keys, GNU `L`/`K`, sparse `S`, 0.0, 0.1 and 1.0 | read |
+//! | leading `./`, `.` components, double and trailing slashes | cleaned |
+//! | `/`, `.` and `./` as the whole name of a directory | the root itself |
+//! | any other absolute name or hard link target, `..`, NUL | refused |
+//! | content on anything but a file (Go reads on inside it, others skip it) | refused |
+//! | a pax key twice, two pax headers for one entry, pax with `L`/`K` | refused |
+//! | global pax headers with any key but a comment (Go ignores them, GNU tar applies them) | refused |
+//! | one zero block and then an entry; anything but zeros after the end | refused |
+//! | GNU headers with access times (some readers take them for a name prefix) | refused |
+//! | a file `0` whose name ends in `/` (a directory for some) | refused |
+//! | types other than `0`, NUL, `1` to `6`, `S`, `L`, `K`, `x`, `g` | refused |
+//! | wrong checksums, numbers with anything but octal digits | refused |
 
-use std::io::{self, Read, Write};
+mod header;
+mod pax;
+mod reader;
+mod sparse;
+mod writer;
 
-use crate::Limits;
+use std::io;
+
+pub use reader::{Body, Piece, Reader};
+pub use writer::Writer;
 
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,70 +99,4 @@ pub enum Error {
     /// Reading failed.
     #[error("reading the archive failed: {0}")]
     Io(#[from] io::Error),
-}
-
-/// Reads entries one after another.
-pub struct Reader<R> {
-    _source: R,
-}
-
-impl<R: Read> Reader<R> {
-    /// Over an uncompressed stream.
-    pub fn new(source: R, limits: Limits) -> Self {
-        let _ = limits;
-        Self { _source: source }
-    }
-
-    /// The next entry, or `None` at the end (two zero blocks, after which only zeros may follow). Content of the
-    /// previous entry that was not read is skipped.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] for: `..`, absolute names (a leading `/` or `./` is cleaned as Docker does only if `/` alone
-    /// leads; see the module's table), NUL, sizes on entries that have no content, duplicate or contradicting pax
-    /// keys, sizes in global headers, unknown types, checksums, truncation, and every bound of [`Limits`].
-    pub fn next_entry(&mut self) -> Result<Option<Entry>, Error> {
-        todo!("archive")
-    }
-
-    /// Content of the current entry, holes read as zeros.
-    pub fn content(&mut self) -> &mut dyn Read {
-        todo!("archive")
-    }
-
-    /// Reads to the true end of the stream and returns the source.
-    ///
-    /// # Errors
-    /// If something other than zeros follows the end.
-    pub fn finish(self) -> Result<R, Error> {
-        todo!("archive")
-    }
-}
-
-/// Writes entries; the same entries give the same bytes.
-pub struct Writer<W> {
-    _sink: W,
-}
-
-impl<W: Write> Writer<W> {
-    /// Into a sink.
-    pub fn new(sink: W) -> Self {
-        Self { _sink: sink }
-    }
-
-    /// One entry with its content (exactly `size` bytes for a file, nothing otherwise).
-    ///
-    /// # Errors
-    /// The sink's or the content's; a content of another length is an error.
-    pub fn append(&mut self, entry: &Entry, content: &mut dyn Read) -> io::Result<()> {
-        let _ = (entry, content);
-        todo!("archive")
-    }
-
-    /// Writes the end mark.
-    ///
-    /// # Errors
-    /// The sink's.
-    pub fn finish(self) -> io::Result<W> {
-        todo!("archive")
-    }
 }
