@@ -7,6 +7,7 @@
 //! * **Tests:** beside each module; those that need privileges say so.
 #![deny(unsafe_code)]
 
+pub mod bpf;
 pub mod event;
 pub mod idmap;
 pub mod lock;

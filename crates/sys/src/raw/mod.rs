@@ -2,6 +2,7 @@
 //! A safety comment names the invariant and who upholds it.
 #![allow(unsafe_code)]
 
+pub mod bpf;
 pub mod event;
 pub mod mount;
 pub mod process;
