@@ -164,7 +164,9 @@ fn limits_are_in_force_and_can_be_changed() {
     group.update(&Limits { memory: Some(32 << 20), ..Limits::default() }).unwrap();
     let counters = group.counters().unwrap();
     assert_eq!((counters.memory_limit, counters.pids_limit), (32 << 20, 9));
-    group.update(&Limits { memory: Some(u64::MAX), swap: Some(u64::MAX), pids: Some(u64::MAX), ..Limits::default() }).unwrap();
+    group
+        .update(&Limits { memory: Some(u64::MAX), swap: Some(u64::MAX), pids: Some(u64::MAX), ..Limits::default() })
+        .unwrap();
     let counters = group.counters().unwrap();
     assert_eq!((counters.memory_limit, counters.pids_limit), (u64::MAX, u64::MAX));
     let mut child = inside(&group, "sleep 1000");

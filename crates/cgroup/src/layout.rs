@@ -26,16 +26,8 @@ pub(crate) enum Controller {
 }
 
 impl Controller {
-    const ALL: [Self; 8] = [
-        Self::Cpu,
-        Self::Cpuacct,
-        Self::Cpuset,
-        Self::Memory,
-        Self::Devices,
-        Self::Freezer,
-        Self::Blkio,
-        Self::Pids,
-    ];
+    const ALL: [Self; 8] =
+        [Self::Cpu, Self::Cpuacct, Self::Cpuset, Self::Memory, Self::Devices, Self::Freezer, Self::Blkio, Self::Pids];
 
     /// The kernel's name on version 1.
     pub(crate) const fn name(self) -> &'static str {
@@ -205,7 +197,8 @@ mod tests {
         assert!(layout.v1.is_empty());
         assert_eq!(layout.v2.as_deref(), Some("/sys/fs/cgroup"));
         let set = Controllers::from_v2("cpuset cpu io memory hugetlb pids rdma misc\n");
-        for controller in [Controller::Cpuset, Controller::Cpu, Controller::Blkio, Controller::Memory, Controller::Pids] {
+        for controller in [Controller::Cpuset, Controller::Cpu, Controller::Blkio, Controller::Memory, Controller::Pids]
+        {
             assert!(set.has(controller));
         }
         assert!(!set.has(Controller::Devices));

@@ -186,8 +186,11 @@ impl Cgroup {
         };
         let mut set = Self::empty(&self.path);
         set.branches.push(branch);
-        let only_set =
-            Limits { cpuset_cpus: limits.cpuset_cpus.clone(), cpuset_mems: limits.cpuset_mems.clone(), ..Limits::default() };
+        let only_set = Limits {
+            cpuset_cpus: limits.cpuset_cpus.clone(),
+            cpuset_mems: limits.cpuset_mems.clone(),
+            ..Limits::default()
+        };
         limits::apply(&set, &only_set)?;
         set.take_over(&self.processes()?);
         limits::apply(self, &Limits { cpuset_cpus: None, cpuset_mems: None, ..limits.clone() }).map(drop)

@@ -97,6 +97,7 @@ pub fn attach(
         attach_flags,
     };
     // SAFETY: the attributes live across the call and hold numbers only; the size given is the structure's.
-    let done = unsafe { libc::syscall(libc::SYS_bpf, PROG_ATTACH, &raw const attributes, size_of::<AttachAttributes>()) };
+    let done =
+        unsafe { libc::syscall(libc::SYS_bpf, PROG_ATTACH, &raw const attributes, size_of::<AttachAttributes>()) };
     if done < 0 { Err(last()) } else { Ok(()) }
 }
