@@ -7,6 +7,8 @@
 //!   nothing is left behind.
 //! * **Tests:** `tests/`, as root and as an ordinary user.
 
+pub mod filter;
+
 use std::os::fd::OwnedFd;
 
 use bulkhead_plan::control::{Exec, Wall};

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
 use crate::concession::Concession;
-use crate::seccomp::SeccompPolicy;
 
 /// Version of the plan's JSON form; a monitor refuses another one.
 pub const PLAN_VERSION: u32 = 1;
@@ -65,6 +64,17 @@ pub struct IsolationPlan {
     pub limits: Limits,
     /// Written to `/proc/PID/oom_score_adj`.
     pub oom_score_adj: i32,
+}
+
+/// Which filter a container gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SeccompPolicy {
+    /// The level's own filter, opened only as far as the plan's capabilities ask for.
+    #[default]
+    Default,
+    /// None, by concession.
+    Unconfined,
 }
 
 /// Which namespaces are the container's own.

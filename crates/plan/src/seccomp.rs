@@ -6,21 +6,8 @@
 
 mod calls;
 
-use serde::{Deserialize, Serialize};
-
 use crate::capability::Capability;
-use crate::model::{IsolationPlan, Level};
-
-/// Which filter a container gets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SeccompPolicy {
-    /// The level's own filter, opened only as far as the plan's capabilities ask for.
-    #[default]
-    Default,
-    /// None, by concession.
-    Unconfined,
-}
+use crate::model::{IsolationPlan, Level, SeccompPolicy};
 
 /// Answers of the kernel to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

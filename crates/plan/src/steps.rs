@@ -3,8 +3,7 @@
 //! Everything here runs in the child, which `clone3` has put into new namespaces already (all the plan's but the cgroup
 //! namespace). The parent does what only it may: cgroup, id maps, `oom_score_adj`, before it lets the child go on.
 
-use crate::model::IsolationPlan;
-use crate::seccomp::SeccompPolicy;
+use crate::model::{IsolationPlan, SeccompPolicy};
 
 macro_rules! steps {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {

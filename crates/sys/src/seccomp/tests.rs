@@ -229,6 +229,9 @@ fn the_table_is_sorted_and_agrees_with_libc() {
         assert_eq!(number_of(name).map(i64::from), Some(number));
         assert_eq!(name_of(number as u32), Some(name));
     }
+    for (name, number) in SYSCALLS {
+        assert_eq!((number_of(name), name_of(*number)), (Some(*number), Some(*name)));
+    }
     assert_eq!(number_of("no_such_call"), None);
     assert_eq!(name_of(400), None);
 }
