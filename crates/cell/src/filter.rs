@@ -25,12 +25,7 @@ fn numbered(filter: &seccomp::Filter) -> Result<kernel::Filter, String> {
     let named: BTreeSet<u32> = rules.iter().map(|rule| rule.number).collect();
     let rest = kernel::SYSCALLS.iter().map(|(_, number)| *number).filter(|number| !named.contains(number));
     rules.extend(rest.map(|number| kernel::Rule { number, tests: Vec::new(), verdict: known }));
-    Ok(kernel::Filter {
-        foreign: verdict(filter.foreign),
-        unlisted: verdict(filter.unknown),
-        unmatched: known,
-        rules,
-    })
+    Ok(kernel::Filter { foreign: verdict(filter.foreign), unlisted: verdict(filter.unknown), unmatched: known, rules })
 }
 
 fn arg_test(test: &ArgTest) -> kernel::ArgTest {
@@ -50,8 +45,30 @@ mod tests {
     use bulkhead_plan::{Capability, Level};
 
     const VALUES: &[u64] = &[
-        0, 1, 2, 3, 5, 6, 8, 10, 11, 16, 17, 26, 31, 41, 60, 64, 0x80, 0x5412, 0x2_0008, 0x7e02_0000, 0x1000_0000,
-        0xffff_ffff, 0x1_0000_0006, u64::MAX,
+        0,
+        1,
+        2,
+        3,
+        5,
+        6,
+        8,
+        10,
+        11,
+        16,
+        17,
+        26,
+        31,
+        41,
+        60,
+        64,
+        0x80,
+        0x5412,
+        0x2_0008,
+        0x7e02_0000,
+        0x1000_0000,
+        0xffff_ffff,
+        0x1_0000_0006,
+        u64::MAX,
     ];
 
     /// Numbering changes nothing: every call of the table, by name and by number, over argument vectors.
