@@ -16,6 +16,7 @@ fn layouts() -> Vec<(&'static str, Layout)> {
     list
 }
 
+#[allow(clippy::print_stderr)]
 fn skip() -> bool {
     if rustix::process::geteuid().is_root() {
         return false;

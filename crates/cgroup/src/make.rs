@@ -127,11 +127,9 @@ fn enable(path: &str) -> Result<(), Error> {
     for controller in available.split_whitespace() {
         let ours = matches!(controller, "cpu" | "cpuset" | "io" | "memory" | "pids");
         if ours && !enabled.split_whitespace().any(|word| word == controller) {
-            match group.try_write("cgroup.subtree_control", &format!("+{controller}")) {
-                Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
-                    return Err(Error::file("enable controllers in", path, errno));
-                }
-                Ok(()) | Err(_) => {}
+            let done = group.try_write("cgroup.subtree_control", &format!("+{controller}"));
+            if let Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) = done {
+                return Err(Error::file("enable controllers in", path, errno));
             }
         }
     }

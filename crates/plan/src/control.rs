@@ -10,8 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::capability::Capability;
 use crate::model::{Limits, Process, TerminalSize};
 
-/// Largest packet on the control socket, in bytes; what does not fit travels in a memfd.
+/// Largest packet on the control socket, in bytes. A request that does not fit travels in a memfd: the packet is then
+/// [`IN_MEMFD`] and the memfd its first descriptor, before those of the request itself.
 pub const MAX_PACKET: usize = 65_536;
+
+/// See [`MAX_PACKET`].
+pub const IN_MEMFD: &[u8] = b"memfd";
 
 /// What a client asks of a monitor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -23,6 +23,10 @@ pub struct HandOver {
     pub container: ContainerId,
     /// Name, for log lines only.
     pub name: String,
+    /// What Docker's events of a container carry: `image`, `name` and its labels. The monitor adds `exitCode` and the
+    /// like. It writes all events between the start and the end; `start` itself is the engine's.
+    #[serde(default)]
+    pub attributes: std::collections::BTreeMap<String, String>,
     /// What to build.
     pub plan: IsolationPlan,
     /// Which descriptor is what.
