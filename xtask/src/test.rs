@@ -23,6 +23,7 @@ const PEERS: &[(&str, &str)] = &[
     ("fsck.erofs", "erofs-utils"),
     ("python3", "python3"),
     ("jq", "jq"),
+    ("strace", "strace"),
 ];
 
 /// Suites of the outside view in `tests/`, each a test target of the crate there.
