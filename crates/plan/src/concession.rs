@@ -76,7 +76,9 @@ impl Concession {
     pub fn consequence(&self) -> &'static str {
         match self {
             Self::Capability(capability) => capability_consequence(*capability),
-            Self::NoSeccomp => "every system call of the kernel can be attacked, not only those that ordinary programs need",
+            Self::NoSeccomp => {
+                "every system call of the kernel can be attacked, not only those that ordinary programs need"
+            }
             Self::NewPrivileges => "set-uid programs and file capabilities inside give an ordinary user root inside",
             Self::HostNetwork => {
                 "the container sees all traffic counters and reaches every service that listens on the host's loopback and \
@@ -90,12 +92,16 @@ impl Concession {
                 "kernel files that tell about the host or weaken address randomisation are visible, and only file \
                  permissions keep them from being written"
             }
-            Self::Device(_) => "the container talks to a driver of the host directly; the driver's bugs are within reach",
+            Self::Device(_) => {
+                "the container talks to a driver of the host directly; the driver's bugs are within reach"
+            }
             Self::NoLimit(_) => "the container can use it up for everyone on the host",
             Self::HostPath(_) => "what the container writes there is seen and perhaps executed by the host",
             Self::MountOption(_) => "set-uid programs or device files below it are honoured",
             Self::Sysctl(_) => "a setting of the host's own kernel changes",
-            Self::WritableKernelFiles => "kernel settings below /proc/sys and /sys that the container's ids own can be written",
+            Self::WritableKernelFiles => {
+                "kernel settings below /proc/sys and /sys that the container's ids own can be written"
+            }
             Self::CoreDumps => "a crash inside is handed to the host's core-dump handler, which runs as root outside",
             Self::SparedFromOom(_) => "when memory is short the kernel kills others first",
         }
@@ -108,8 +114,12 @@ fn capability_consequence(capability: Capability) -> &'static str {
         Capability::SysAdmin => {
             "root inside may mount file systems and make namespaces, which opens much kernel code to attack"
         }
-        Capability::NetAdmin => "root inside may configure its own network, which opens the kernel's packet filter code",
-        Capability::NetRaw => "the container can forge packets on its network and listen to all that pass its interface",
+        Capability::NetAdmin => {
+            "root inside may configure its own network, which opens the kernel's packet filter code"
+        }
+        Capability::NetRaw => {
+            "the container can forge packets on its network and listen to all that pass its interface"
+        }
         Capability::SysPtrace => "processes inside can read and change other processes inside, also of other users",
         Capability::DacReadSearch => "root inside can open files by handle; CVE-2014-3519 escaped that way",
         Capability::SysChroot => "root inside can change its root directory, a part of some past escapes",
@@ -122,7 +132,9 @@ fn capability_consequence(capability: Capability) -> &'static str {
         | Capability::SysRawio
         | Capability::SysTime
         | Capability::SysPacct
-        | Capability::Syslog => "the kernel asks for the host's own capability, so inside it changes little but bookkeeping",
+        | Capability::Syslog => {
+            "the kernel asks for the host's own capability, so inside it changes little but bookkeeping"
+        }
         _ => "root inside can do more to the container's own processes, files and namespaces",
     }
 }
