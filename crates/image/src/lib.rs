@@ -7,9 +7,24 @@
 //! * **Invariants:** every byte that an [`Image`] names was verified; a reference is written last.
 //! * **Tests:** beside each module; `tests/` against real registries and other people's tools.
 
+mod blobs;
+mod build;
 pub mod config;
+mod growing;
+mod layers;
+mod load;
+mod manifest;
+mod members;
 mod model;
+mod pull;
+mod push;
+mod refs;
+mod remote;
+mod removal;
+mod save;
+mod shelf;
 mod store;
+mod unpacked;
 
 pub use model::*;
 pub use store::Store;

@@ -91,6 +91,13 @@ impl Error {
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
         Self { class, message: message.into() }
     }
+
+    /// A failed file operation; a full disk gets its cure.
+    pub(crate) fn io(what: impl std::fmt::Display, cause: &std::io::Error) -> Self {
+        let full = matches!(cause.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
+        let cure = if full { "; `bulkhead image prune` and `bulkhead system df` help to make room" } else { "" };
+        Self::new(ErrorClass::Internal, format!("{what}: {cause}{cure}"))
+    }
 }
 
 impl Classified for Error {

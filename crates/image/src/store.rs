@@ -7,21 +7,22 @@ use bulkhead_types::{Digest, ImageRef};
 
 use crate::config::ImageConfig;
 use crate::model::{Error, Image, LayerSink, Progress, PullOptions, Removed, SaveFormat};
+use crate::shelf::Shelf;
+use crate::{build, load, pull, push, removal, save};
 
 /// The content store below `<root>/images`.
 #[derive(Debug)]
 pub struct Store {
-    _private: (),
+    shelf: Shelf,
 }
 
-#[allow(unused_variables)]
 impl Store {
     /// Opens (creating) the store. Does as little as possible: this is on the start path.
     ///
     /// # Errors
     /// If the directory cannot be made or has another version.
     pub fn open(root: &Path) -> Result<Self, Error> {
-        todo!("image")
+        Ok(Self { shelf: Shelf::open(root)? })
     }
 
     /// Finds an image by reference, id or unique id prefix. `None` if it is not here.
@@ -29,7 +30,7 @@ impl Store {
     /// # Errors
     /// If the text is malformed, the prefix ambiguous, or the store damaged.
     pub fn find(&self, text: &str) -> Result<Option<Image>, Error> {
-        todo!("image")
+        self.shelf.find(text)
     }
 
     /// All images, newest first; those without a reference (dangling) included.
@@ -37,7 +38,7 @@ impl Store {
     /// # Errors
     /// If the store is damaged.
     pub fn list(&self) -> Result<Vec<Image>, Error> {
-        todo!("image")
+        self.shelf.list()
     }
 
     /// Fetches an image: manifest, configuration, layers in parallel, each verified while streaming, resumed after a
@@ -52,7 +53,7 @@ impl Store {
         sink: &dyn LayerSink,
         progress: &dyn Progress,
     ) -> Result<Image, Error> {
-        todo!("image")
+        pull::pull(&self.shelf, reference, options, sink, progress)
     }
 
     /// Uploads an image under `reference`; blobs that are there already are not sent. Returns the manifest's digest.
@@ -65,7 +66,7 @@ impl Store {
         credentials: Option<(String, String)>,
         progress: &dyn Progress,
     ) -> Result<Digest, Error> {
-        todo!("image")
+        push::push(&self.shelf, reference, credentials, progress)
     }
 
     /// Reads a docker archive or an OCI layout archive from a file or a pipe, compressed or not.
@@ -78,7 +79,7 @@ impl Store {
         sink: &dyn LayerSink,
         progress: &dyn Progress,
     ) -> Result<Vec<Image>, Error> {
-        todo!("image")
+        load::load(&self.shelf, archive, sink, progress)
     }
 
     /// Writes images (references or ids) into one archive.
@@ -86,7 +87,7 @@ impl Store {
     /// # Errors
     /// If one does not exist, or writing fails.
     pub fn save(&self, names: &[String], format: SaveFormat, out: &mut dyn Write) -> Result<(), Error> {
-        todo!("image")
+        save::save(&self.shelf, names, format, out)
     }
 
     /// Makes an image of one layer from a tar of a root file system, compressed or not. `config.rootfs` is filled in.
@@ -100,7 +101,7 @@ impl Store {
         reference: Option<&ImageRef>,
         sink: &dyn LayerSink,
     ) -> Result<Image, Error> {
-        todo!("image")
+        build::import(&self.shelf, tar, config, reference, sink)
     }
 
     /// Makes an image of `base`'s layers (none: from nothing) and one more, read as an uncompressed tar stream.
@@ -116,7 +117,7 @@ impl Store {
         reference: Option<&ImageRef>,
         sink: &dyn LayerSink,
     ) -> Result<Image, Error> {
-        todo!("image")
+        build::add_layer(&self.shelf, base, tar, config, reference, sink)
     }
 
     /// Adds a name.
@@ -124,13 +125,14 @@ impl Store {
     /// # Errors
     /// If the source does not exist.
     pub fn tag(&self, source: &str, target: &ImageRef) -> Result<(), Error> {
-        todo!("image")
+        removal::tag(&self.shelf, source, target)
     }
 
-    /// Removes a name, and with the last name the content. `in_use` names what holds the image, if anything does.
+    /// Removes a name, and with the last name the content. `in_use` is asked with the image's id when the content
+    /// would go; what it names keeps the image. (With `force` the caller names only what force does not override.)
     ///
     /// # Errors
-    /// Conflict if it is in use (unless `force` and only stopped containers hold it), NotFound.
+    /// Conflict if it is in use, or if an id with several names is given without `force`; NotFound.
     pub fn remove(
         &self,
         name: &str,
@@ -138,7 +140,7 @@ impl Store {
         in_use: &dyn Fn(&Digest) -> Option<String>,
         sink: &dyn LayerSink,
     ) -> Result<Vec<Removed>, Error> {
-        todo!("image")
+        removal::remove(&self.shelf, name, force, in_use, sink)
     }
 
     /// Removes images that `keep` does not keep, blobs that no image names, and leftovers of crashed transfers.
@@ -147,7 +149,7 @@ impl Store {
     /// # Errors
     /// If the store is damaged.
     pub fn prune(&self, keep: &dyn Fn(&Image) -> bool, sink: &dyn LayerSink) -> Result<(Vec<Removed>, u64), Error> {
-        todo!("image")
+        removal::prune(&self.shelf, keep, sink)
     }
 
     /// Bytes of all blobs.
@@ -155,6 +157,6 @@ impl Store {
     /// # Errors
     /// If the store is damaged.
     pub fn size(&self) -> Result<u64, Error> {
-        todo!("image")
+        Ok(self.shelf.blobs.list()?.into_iter().map(|(_, size)| size).sum())
     }
 }

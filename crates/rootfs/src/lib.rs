@@ -9,11 +9,8 @@
 //!   a container reaches a call that follows links; two live holders never share an id.
 //! * **Tests:** `contract.rs` for each layer backend; `tests/` as root and as an ordinary user.
 
-#[allow(dead_code, unused_imports, reason = "the door is being connected")]
-pub(crate) mod layer;
 mod model;
 mod store;
 
-pub use layer::Staged;
 pub use model::*;
 pub use store::Store;

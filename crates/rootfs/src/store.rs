@@ -7,13 +7,28 @@ use std::path::{Path, PathBuf};
 
 use bulkhead_types::{Digest, IdMap, IdRange};
 
-use crate::layer::Staged;
 use crate::model::{BindOptions, Change, Error, Volume};
 
 /// Layers, containers' writable parts, volumes and ranges below `<root>`; mounts and live marks below `<run>`.
 #[derive(Debug)]
 pub struct Store {
     _private: (),
+}
+
+/// A complete layer that is not visible yet. Dropping it removes it.
+#[derive(Debug)]
+pub struct Staged {
+    _private: (),
+}
+
+impl Staged {
+    /// Makes it visible (fsync, rename).
+    ///
+    /// # Errors
+    /// If the disk is full.
+    pub fn commit(self) -> Result<(), Error> {
+        todo!("rootfs")
+    }
 }
 
 /// An opened bind source.
