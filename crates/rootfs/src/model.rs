@@ -19,6 +19,20 @@ impl Error {
     }
 }
 
+impl From<bulkhead_sys::SysError> for Error {
+    fn from(error: bulkhead_sys::SysError) -> Self {
+        use rustix::io::Errno;
+        let errno = Errno::from_raw_os_error(error.raw());
+        let (class, cure) = match errno {
+            Errno::ACCESS | Errno::PERM => (ErrorClass::Denied, ""),
+            Errno::NOSPC | Errno::DQUOT => (ErrorClass::Internal, "; free some space (bulkhead system prune)"),
+            Errno::ROFS => (ErrorClass::Internal, "; the store needs a writable file system (--root DIR)"),
+            _ => (ErrorClass::Internal, ""),
+        };
+        Self { class, message: format!("{error}{cure}") }
+    }
+}
+
 impl Classified for Error {
     fn class(&self) -> ErrorClass {
         self.class

@@ -5,30 +5,18 @@ use std::io::{Read, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use bulkhead_sys::root::Root;
 use bulkhead_types::{Digest, IdMap, IdRange};
 
+use crate::layer::Staged;
 use crate::model::{BindOptions, Change, Error, Volume};
+use crate::place::Place;
+use crate::{binds, changes, layer, overlay, ranges, shelf, uppers, volumes};
 
 /// Layers, containers' writable parts, volumes and ranges below `<root>`; mounts and live marks below `<run>`.
 #[derive(Debug)]
 pub struct Store {
-    _private: (),
-}
-
-/// A complete layer that is not visible yet. Dropping it removes it.
-#[derive(Debug)]
-pub struct Staged {
-    _private: (),
-}
-
-impl Staged {
-    /// Makes it visible (fsync, rename).
-    ///
-    /// # Errors
-    /// If the disk is full.
-    pub fn commit(self) -> Result<(), Error> {
-        todo!("rootfs")
-    }
+    place: Place,
 }
 
 /// An opened bind source.
@@ -42,14 +30,13 @@ pub struct Bound {
     pub resolved: PathBuf,
 }
 
-#[allow(unused_variables)]
 impl Store {
     /// Opens (creating, 0700) the directories. On the start path: does as little as possible.
     ///
     /// # Errors
     /// If they cannot be made.
     pub fn open(root: &Path, run: &Path) -> Result<Self, Error> {
-        todo!("rootfs")
+        Ok(Self { place: Place::open(root, run)? })
     }
 
     // Layers.
@@ -57,7 +44,7 @@ impl Store {
     /// True if the layer is ready.
     #[must_use]
     pub fn has_layer(&self, diff_id: &Digest) -> bool {
-        todo!("rootfs")
+        shelf::has(&self.place, diff_id)
     }
 
     /// Takes in a compressed layer while it streams, verifies its diff id, and holds it back until committed.
@@ -65,13 +52,14 @@ impl Store {
     /// # Errors
     /// If it is hostile (the entry is named), truncated, or hashes otherwise; nothing is left behind.
     pub fn stage_layer(&self, diff_id: &Digest, blob: &mut dyn Read) -> Result<Staged, Error> {
-        todo!("rootfs")
+        let layers = Root::new(self.place.dir(shelf::LAYERS)?);
+        layer::stage(&layers, diff_id, blob, &self.place.backend()?)
     }
 
     /// Bytes on disk of a ready layer.
     #[must_use]
     pub fn layer_size(&self, diff_id: &Digest) -> u64 {
-        todo!("rootfs")
+        shelf::size(&self.place, diff_id)
     }
 
     /// Unmounts and removes a layer.
@@ -79,7 +67,7 @@ impl Store {
     /// # Errors
     /// If an overlay uses it.
     pub fn remove_layer(&self, diff_id: &Digest) -> Result<(), Error> {
-        todo!("rootfs")
+        shelf::remove(&self.place, diff_id)
     }
 
     /// All ready layers.
@@ -87,7 +75,7 @@ impl Store {
     /// # Errors
     /// If the directory cannot be read.
     pub fn layers(&self) -> Result<Vec<Digest>, Error> {
-        todo!("rootfs")
+        shelf::all(&self.place)
     }
 
     // Id ranges.
@@ -98,7 +86,7 @@ impl Store {
     /// # Errors
     /// If none is left, or (rootless) the user has no subordinate ids; the text names the cure.
     pub fn lease_range(&self, holder: &str) -> Result<IdRange, Error> {
-        todo!("rootfs")
+        ranges::lease(&self.place, holder)
     }
 
     /// Takes a range back. A holder without one is no error.
@@ -106,7 +94,7 @@ impl Store {
     /// # Errors
     /// If the ledger cannot be written.
     pub fn release_range(&self, holder: &str) -> Result<(), Error> {
-        todo!("rootfs")
+        ranges::release(&self.place, holder)
     }
 
     /// All holders with their ranges, for repair.
@@ -114,7 +102,7 @@ impl Store {
     /// # Errors
     /// If the ledger cannot be read.
     pub fn ranges(&self) -> Result<Vec<(String, IdRange)>, Error> {
-        todo!("rootfs")
+        ranges::all(&self.place)
     }
 
     // Containers' writable parts.
@@ -124,7 +112,7 @@ impl Store {
     /// # Errors
     /// Conflict if they exist.
     pub fn create_upper(&self, id: &str) -> Result<(), Error> {
-        todo!("rootfs")
+        uppers::create(&self.place, id)
     }
 
     /// A detached overlay of these layers (bottom first) and the upper directory of `id`, idmapped by `ids`.
@@ -132,7 +120,7 @@ impl Store {
     /// # Errors
     /// If a layer is missing or the kernel refuses; the text names the cure.
     pub fn mount(&self, id: &str, layers: &[Digest], ids: &IdMap) -> Result<OwnedFd, Error> {
-        todo!("rootfs")
+        overlay::mount(&self.place, id, layers, ids)
     }
 
     /// Removes the upper and work directories. Missing ones are no error.
@@ -140,7 +128,7 @@ impl Store {
     /// # Errors
     /// If something cannot be removed.
     pub fn remove_upper(&self, id: &str) -> Result<(), Error> {
-        todo!("rootfs")
+        uppers::remove(&self.place, id)
     }
 
     /// All ids with an upper directory, for repair.
@@ -148,7 +136,7 @@ impl Store {
     /// # Errors
     /// If the directory cannot be read.
     pub fn uppers(&self) -> Result<Vec<String>, Error> {
-        todo!("rootfs")
+        uppers::all(&self.place)
     }
 
     /// What changed against the layers, sorted by path.
@@ -156,7 +144,7 @@ impl Store {
     /// # Errors
     /// If the tree cannot be read.
     pub fn changes(&self, id: &str, layers: &[Digest]) -> Result<Vec<Change>, Error> {
-        todo!("rootfs")
+        changes::list(&self.place, id, layers)
     }
 
     /// The changes as a layer: a tar with whiteouts in the image spec's form and ids of the container.
@@ -164,7 +152,7 @@ impl Store {
     /// # Errors
     /// If reading or writing fails.
     pub fn write_changes(&self, id: &str, layers: &[Digest], out: &mut dyn Write) -> Result<(), Error> {
-        todo!("rootfs")
+        changes::write(&self.place, id, layers, out)
     }
 
     /// Bytes of the upper directory.
@@ -172,7 +160,7 @@ impl Store {
     /// # Errors
     /// If the tree cannot be read.
     pub fn upper_size(&self, id: &str) -> Result<u64, Error> {
-        todo!("rootfs")
+        uppers::size(&self.place, id)
     }
 
     /// Reads a small file (at most `limit` bytes) out of a mounted root, links followed inside only. `None` if missing.
@@ -180,7 +168,7 @@ impl Store {
     /// # Errors
     /// If it is larger or cannot be read.
     pub fn read_file(&self, root: BorrowedFd<'_>, path: &str, limit: usize) -> Result<Option<Vec<u8>>, Error> {
-        todo!("rootfs")
+        uppers::read_file(root, path, limit)
     }
 
     // Volumes and binds.
@@ -195,7 +183,7 @@ impl Store {
         labels: BTreeMap<String, String>,
         options: BTreeMap<String, String>,
     ) -> Result<Volume, Error> {
-        todo!("rootfs")
+        volumes::create(&self.place, name, labels, options)
     }
 
     /// One volume; `None` if there is none of that name.
@@ -203,7 +191,7 @@ impl Store {
     /// # Errors
     /// If its record is damaged.
     pub fn volume(&self, name: &str) -> Result<Option<Volume>, Error> {
-        todo!("rootfs")
+        volumes::get(&self.place, name)
     }
 
     /// All volumes by name.
@@ -211,13 +199,13 @@ impl Store {
     /// # Errors
     /// If a record is damaged.
     pub fn volumes(&self) -> Result<Vec<Volume>, Error> {
-        todo!("rootfs")
+        volumes::all(&self.place)
     }
 
     /// The data directory on the host, for `inspect`.
     #[must_use]
     pub fn volume_path(&self, name: &str) -> PathBuf {
-        todo!("rootfs")
+        volumes::path(&self.place, name)
     }
 
     /// Bytes of a volume.
@@ -225,7 +213,7 @@ impl Store {
     /// # Errors
     /// If the tree cannot be read.
     pub fn volume_size(&self, name: &str) -> Result<u64, Error> {
-        todo!("rootfs")
+        volumes::size(&self.place, name)
     }
 
     /// Removes a volume with its data.
@@ -233,7 +221,7 @@ impl Store {
     /// # Errors
     /// NotFound, or something cannot be removed.
     pub fn remove_volume(&self, name: &str) -> Result<(), Error> {
-        todo!("rootfs")
+        volumes::remove(&self.place, name)
     }
 
     /// A detached, idmapped mount of a volume (or of a folder in it). If the volume is empty and `populate` gives a
@@ -248,7 +236,7 @@ impl Store {
         ids: &IdMap,
         populate: Option<(BorrowedFd<'_>, &str)>,
     ) -> Result<Bound, Error> {
-        todo!("rootfs")
+        volumes::mount(&self.place, name, subpath, ids, populate)
     }
 
     /// A detached, idmapped mount of a host path.
@@ -256,7 +244,7 @@ impl Store {
     /// # Errors
     /// NotFound; Denied if it is one of our own directories or an engine socket.
     pub fn bind(&self, source: &Path, ids: &IdMap, options: BindOptions) -> Result<Bound, Error> {
-        todo!("rootfs")
+        binds::bind(&self.place, source, ids, options)
     }
 
     /// A detached mount of a small file that the engine wrote (`hosts`, `hostname`, `resolv.conf`) in the container's
@@ -265,7 +253,7 @@ impl Store {
     /// # Errors
     /// If the file cannot be written.
     pub fn engine_file(&self, id: &str, name: &str, contents: &[u8], ids: &IdMap) -> Result<OwnedFd, Error> {
-        todo!("rootfs")
+        uppers::engine_file(&self.place, id, name, contents, ids)
     }
 
     /// Unmounts every layer and forgets crashed transfers.
@@ -273,6 +261,6 @@ impl Store {
     /// # Errors
     /// If a layer is in use.
     pub fn release(&self) -> Result<(), Error> {
-        todo!("rootfs")
+        shelf::release(&self.place)
     }
 }

@@ -1,0 +1,180 @@
+//! What every layer backend must do, run by each of them.
+
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use bulkhead_types::{Digest, IdRange};
+
+use crate::testing::{self, Kept, inside};
+
+const FIRST: IdRange = IdRange { base: 0x7100_0000, count: 65_536 };
+const SECOND: IdRange = IdRange { base: 0x7200_0000, count: 65_536 };
+
+fn write(path: &Path, text: &str, mode: u32, owner: u32) {
+    std::fs::write(path, text).unwrap();
+    std::os::unix::fs::chown(path, Some(owner), Some(owner)).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// `<base>` layer and one above it that deletes and hides.
+fn two_layers(site: &testing::Site, kept: Kept) -> [Digest; 2] {
+    let below = site.layer(kept, 1, |tree| {
+        std::fs::create_dir(tree.join("etc")).unwrap();
+        std::fs::create_dir(tree.join("hidden")).unwrap();
+        write(&tree.join("etc/secret"), "root only", 0o600, 0);
+        write(&tree.join("etc/user"), "of user 1000", 0o640, 1000);
+        write(&tree.join("etc/gone"), "x", 0o644, 0);
+        write(&tree.join("hidden/old"), "x", 0o644, 0);
+    });
+    let above = site.layer(kept, 2, |tree| {
+        std::fs::create_dir(tree.join("etc")).unwrap();
+        std::fs::create_dir(tree.join("hidden")).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            tree.join("etc/gone"),
+            rustix::fs::FileType::CharacterDevice,
+            rustix::fs::Mode::empty(),
+            0,
+        )
+        .unwrap();
+        let opaque = "trusted.overlay.opaque";
+        rustix::fs::lsetxattr(tree.join("hidden"), opaque, b"y", rustix::fs::XattrFlags::empty()).unwrap();
+        write(&tree.join("hidden/new"), "x", 0o644, 0);
+        std::fs::set_permissions(tree, std::fs::Permissions::from_mode(0o751)).unwrap();
+    });
+    [below, above]
+}
+
+fn overlay_reads_writes_and_hides(kept: Kept) {
+    let site = testing::site();
+    let store = site.store();
+    let layers = two_layers(&site, kept);
+    store.create_upper("c").unwrap();
+    let root = store.mount("c", &layers, &FIRST.container_map()).unwrap();
+    let seen = inside(&root, FIRST, "stat -c '%a %u %g' . etc/secret etc/user; cat etc/secret; ls etc hidden");
+    assert_eq!(seen, "751 0 0\n600 0 0\n640 1000 1000\nroot onlyetc:\nhostname\nhosts\nresolv.conf\nsecret\nuser\n\nhidden:\nnew\n");
+    let script = "echo more >> etc/secret; echo mine > new; chown 33:44 new; rm etc/user; mkdir -m 700 d; mv d e; \
+                  ln new hard; cat etc/secret; stat -c '%u %g %h' new";
+    assert_eq!(inside(&root, FIRST, script), "root onlymore\n33 44 2\n");
+    let up = site.root().join("uppers/c/up");
+    let owner = |name: &str| {
+        let data = std::fs::symlink_metadata(up.join(name)).unwrap();
+        (data.uid(), data.gid())
+    };
+    assert_eq!((owner("new"), owner("etc/secret"), owner("e")), ((33, 44), (0, 0), (0, 0)), "ids on disk are its own");
+    drop(root);
+    let root = store.mount("c", &layers, &SECOND.container_map()).unwrap();
+    assert_eq!(inside(&root, SECOND, "stat -c '%u %g' new; cat etc/secret"), "33 44\nroot onlymore\n", "other range");
+    drop(root);
+    store.remove_upper("c").unwrap();
+    assert!(store.uppers().unwrap().is_empty());
+}
+
+fn ranges_cannot_read_each_other(kept: Kept) {
+    let site = testing::site();
+    let store = site.store();
+    let layers = two_layers(&site, kept);
+    for id in ["one", "two"] {
+        store.create_upper(id).unwrap();
+    }
+    let one = store.mount("one", &layers, &FIRST.container_map()).unwrap();
+    let two = store.mount("two", &layers, &SECOND.container_map()).unwrap();
+    assert!(inside(&one, FIRST, "cat etc/secret").contains("root only"));
+    assert!(inside(&one, SECOND, "cat etc/secret").contains("Permission denied"));
+    assert!(inside(&two, FIRST, "echo x > etc/secret").contains("Permission denied"));
+    assert!(inside(&two, SECOND, "echo x > etc/secret; cat etc/secret").contains('x'));
+}
+
+fn no_layer_and_many_layers(kept: Kept) {
+    let site = testing::site();
+    let store = site.store();
+    for id in ["none", "many"] {
+        store.create_upper(id).unwrap();
+    }
+    let none = store.mount("none", &[], &FIRST.container_map()).unwrap();
+    assert_eq!(inside(&none, FIRST, "echo x > f; cat f; stat -c '%a %u' ."), "x\n755 0\n");
+    let mut layers: Vec<Digest> = (1..=120)
+        .map(|seed| site.layer(kept, seed, |tree| write(&tree.join(format!("f{seed}")), "x", 0o644, 0)))
+        .collect();
+    layers.push(layers[7].clone());
+    let many = store.mount("many", &layers, &FIRST.container_map()).unwrap();
+    assert_eq!(inside(&many, FIRST, "ls | grep -c ^f"), "120\n");
+}
+
+fn layers_are_listed_measured_and_removed(kept: Kept) {
+    let site = testing::site();
+    let store = site.store();
+    let layers = two_layers(&site, kept);
+    assert!(layers.iter().all(|layer| store.has_layer(layer) && store.layer_size(layer) > 0));
+    assert_eq!(store.layers().unwrap(), layers);
+    store.create_upper("c").unwrap();
+    let root = store.mount("c", &layers, &FIRST.container_map()).unwrap();
+    if kept == Kept::Erofs {
+        assert!(store.remove_layer(&layers[0]).unwrap_err().to_string().contains("in use"));
+    }
+    drop(root);
+    for layer in &layers {
+        store.remove_layer(layer).unwrap();
+    }
+    assert!(store.layers().unwrap().is_empty());
+    let error = store.mount("c", &layers, &FIRST.container_map()).unwrap_err();
+    assert!(error.to_string().contains("pull or load"), "{error}");
+}
+
+fn small_files_are_read_inside_only(kept: Kept) {
+    let site = testing::site();
+    let store = site.store();
+    let layer = site.layer(kept, 1, |tree| {
+        std::fs::create_dir(tree.join("etc")).unwrap();
+        write(&tree.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n", 0o644, 0);
+        std::os::unix::fs::symlink("/../../../../etc/passwd", tree.join("link")).unwrap();
+    });
+    store.create_upper("c").unwrap();
+    let root = store.mount("c", &[layer], &FIRST.container_map()).unwrap();
+    let read = |path| store.read_file(root.as_fd(), path, 4096).unwrap();
+    assert_eq!(read("/link").unwrap(), b"root:x:0:0::/root:/bin/sh\n");
+    assert!(read("/etc/nothing").is_none() && read("/etc/passwd/x").is_none());
+    assert!(store.read_file(root.as_fd(), "/etc/passwd", 5).is_err());
+}
+
+fn engine_files_belong_to_root_inside(kept: Kept) {
+    let site = testing::site();
+    let store = site.store();
+    let _ = kept;
+    store.create_upper("c").unwrap();
+    store.engine_file("c", "hosts", b"old", &FIRST.container_map()).unwrap();
+    let file = store.engine_file("c", "hosts", b"127.0.0.1 localhost\n", &FIRST.container_map()).unwrap();
+    let stat = rustix::fs::fstat(&file).unwrap();
+    assert_eq!((stat.st_uid, stat.st_mode & 0o777, stat.st_size), (FIRST.base, 0o644, 20));
+}
+
+macro_rules! contract {
+    ($($name:ident),* $(,)?) => {
+        mod erofs { $(#[test] fn $name() { if crate::testing::root() { super::$name(crate::testing::Kept::Erofs) } })* }
+        mod directory {
+            $(#[test] fn $name() { if crate::testing::root() { super::$name(crate::testing::Kept::Directory) } })*
+        }
+    };
+}
+
+contract!(
+    overlay_reads_writes_and_hides,
+    ranges_cannot_read_each_other,
+    no_layer_and_many_layers,
+    layers_are_listed_measured_and_removed,
+    small_files_are_read_inside_only,
+    engine_files_belong_to_root_inside,
+);
+
+#[test]
+fn a_loop_device_serves_where_files_cannot_be_mounted() {
+    if !testing::root() {
+        return;
+    }
+    let site = testing::site();
+    let layer = site.layer(Kept::Erofs, 1, |tree| write(&tree.join("f"), "x", 0o644, 0));
+    let image = std::fs::File::open(site.root().join(format!("layers/{}.erofs", layer.hex()))).unwrap();
+    let mount = crate::shelf::over_loop(image.as_fd()).unwrap();
+    assert_eq!(crate::uppers::read_file(mount.as_fd(), "f", 9).unwrap().unwrap(), b"x");
+}

@@ -1,0 +1,1 @@
+//! Copying a tree with its owners translated.

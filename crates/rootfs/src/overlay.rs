@@ -1,0 +1,176 @@
+//! A container's root: an overlay of idmapped layers and its own writable part.
+//!
+//! What is on disk carries the container's ids (0 to 65535), below and above alike; the idmap on the layers' detached
+//! copies turns them into the host ids of the container's range. On the start path: nothing is synced, and a layer
+//! that is mounted already costs three calls.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use bulkhead_sys::mount::{self, Filesystem, MountAttrFlags};
+use bulkhead_sys::SysError;
+use bulkhead_types::{Digest, ErrorClass, IdMap};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+
+use crate::model::Error;
+use crate::place::{self, Place};
+use crate::{shelf, uppers};
+
+const SKELETON: &str = "skeleton";
+
+/// As [`crate::Store::mount`].
+///
+/// # Errors
+/// As [`crate::Store::mount`].
+pub fn mount(place: &Place, id: &str, layers: &[Digest], ids: &IdMap) -> Result<OwnedFd, Error> {
+    let base = ids.to_host(0).map_err(|error| Error::new(ErrorClass::Invalid, error.to_string()))?;
+    let upper = uppers::open(place, id)?;
+    let mut lowers = Vec::with_capacity(layers.len() + 1);
+    for layer in from_top(layers) {
+        lowers.push(shelf::tree(place, layer)?);
+    }
+    lowers.push(skeleton(place)?);
+    adopt_root(upper.as_fd(), lowers.first().map_or(upper.as_fd(), AsFd::as_fd))?;
+    let upper = mount::clone_tree(upper.as_fd(), "", false)?;
+    for tree in lowers.iter().chain([&upper]) {
+        place.idmap(tree.as_fd(), ids, false).map_err(|error| not_idmappable(place, &error))?;
+    }
+    let filesystem = configure(&lowers, false)?;
+    for (key, name) in [("upperdir", "up"), ("workdir", "work")] {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let dir = rustix::fs::openat(&upper, name, flags, Mode::empty())
+            .map_err(|errno| SysError::new("openat", format!("{id}/{name}"), errno))?;
+        set_directory(&filesystem, key, dir.as_fd())?;
+    }
+    filesystem.create_as(base, base).map_err(|error| refused(place, &error))?;
+    Ok(filesystem.mount(MountAttrFlags::MOUNT_ATTR_NODEV).map_err(|error| refused(place, &error))?)
+}
+
+/// The layers alone, merged, read-only and without an idmap: what a container's changes are measured against.
+///
+/// # Errors
+/// If a layer is missing or the kernel refuses.
+pub fn mount_lower(place: &Place, layers: &[Digest]) -> Result<OwnedFd, Error> {
+    let mut lowers = Vec::with_capacity(layers.len() + 1);
+    for layer in from_top(layers) {
+        lowers.push(shelf::tree(place, layer)?);
+    }
+    lowers.push(skeleton(place)?);
+    if lowers.len() == 1 {
+        // The kernel wants two where there is no upper one.
+        return lowers.pop().ok_or_else(|| Error::new(ErrorClass::Internal, "no layer to mount"));
+    }
+    let filesystem = configure(&lowers, place.rootless)?;
+    filesystem.create().map_err(|error| refused(place, &error))?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV;
+    Ok(filesystem.mount(attributes).map_err(|error| refused(place, &error))?)
+}
+
+/// Each layer once, the top one first. An image may name a layer twice (empty ones are common); whatever the lower one
+/// of two equal layers holds, the upper one holds too, and the kernel refuses to take one directory twice.
+fn from_top(layers: &[Digest]) -> Vec<&Digest> {
+    let mut order: Vec<&Digest> = Vec::with_capacity(layers.len());
+    for layer in layers.iter().rev() {
+        if !order.contains(&layer) {
+            order.push(layer);
+        }
+    }
+    order
+}
+
+fn configure(lowers: &[OwnedFd], user_xattrs: bool) -> Result<Filesystem, Error> {
+    let filesystem = Filesystem::open("overlay").map_err(|error| {
+        let cure = "this kernel has no overlay file system (CONFIG_OVERLAY_FS; try: modprobe overlay)";
+        Error::new(ErrorClass::Unsupported, format!("{cure}: {error}"))
+    })?;
+    // Stated and not left to the kernel's build: no data outside the upper directory (metacopy), no path in an
+    // attribute that is followed (redirect), inode numbers of one device (xino).
+    for (key, value) in [("metacopy", "off"), ("redirect_dir", "nofollow"), ("index", "off"), ("xino", "auto")] {
+        filesystem.string(key, value)?;
+    }
+    if user_xattrs {
+        filesystem.flag("userxattr")?;
+    }
+    for lower in lowers {
+        set_directory(&filesystem, "lowerdir+", lower.as_fd())?;
+    }
+    Ok(filesystem)
+}
+
+/// By descriptor (Linux 6.13), else by the descriptor's name in `/proc`.
+fn set_directory(filesystem: &Filesystem, key: &str, dir: BorrowedFd<'_>) -> Result<(), SysError> {
+    match filesystem.descriptor(key, dir) {
+        Err(error) if error.raw() == Errno::INVAL.raw_os_error() => {
+            filesystem.string(key, &mount::descriptor_path(dir)).map(drop)
+        }
+        other => other.map(drop),
+    }
+}
+
+/// The lowest layer of every container: the places where mounts are attached. Where an image lacks them they need not
+/// be made in each container's upper directory, and they are no change of the container.
+fn skeleton(place: &Place) -> Result<OwnedFd, Error> {
+    let [root, _] = place.tops();
+    if place::existing(root, SKELETON)?.is_none() {
+        make_skeleton(place)?;
+    }
+    Ok(mount::clone_tree(root, SKELETON, false)?)
+}
+
+fn make_skeleton(place: &Place) -> Result<(), Error> {
+    let [root, _] = place.tops();
+    let random = bulkhead_sys::random::bytes32()?;
+    let name = format!(".{SKELETON}.{:02x}{:02x}{:02x}{:02x}", random[0], random[1], random[2], random[3]);
+    let made = bulkhead_sys::root::Root::new(place::subdirectory(root, &name)?);
+    for directory in ["dev", "proc", "sys", "etc"] {
+        made.create_dir_all(directory)?;
+    }
+    for file in ["etc/hosts", "etc/hostname", "etc/resolv.conf"] {
+        made.create_file(file)?;
+    }
+    rustix::fs::chmodat(root, name.as_str(), Mode::from_raw_mode(0o755), AtFlags::empty())
+        .map_err(|errno| SysError::new("chmodat", SKELETON, errno))?;
+    let flags = rustix::fs::RenameFlags::NOREPLACE;
+    match rustix::fs::renameat_with(root, name.as_str(), root, SKELETON, flags) {
+        Ok(()) => Ok(()),
+        // Another process was quicker.
+        Err(Errno::EXIST) => Ok(bulkhead_sys::tree::remove(root, name.as_bytes())?),
+        Err(errno) => Err(SysError::new("renameat2", SKELETON, errno).into()),
+    }
+}
+
+/// Gives a fresh upper directory the owner and mode of the image's root, which it will stand for.
+fn adopt_root(upper: BorrowedFd<'_>, top_layer: BorrowedFd<'_>) -> Result<(), Error> {
+    let stat = |dir, name| {
+        rustix::fs::statat(dir, name, AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| SysError::new("fstatat", name, errno))
+    };
+    if stat(upper, "up")?.st_mode & 0o7777 != 0 {
+        return Ok(());
+    }
+    let image = stat(top_layer, "")?;
+    let owner = (Uid::from_raw(image.st_uid), Gid::from_raw(image.st_gid));
+    rustix::fs::chownat(upper, "up", Some(owner.0), Some(owner.1), AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|errno| SysError::new("fchownat", "up", errno))?;
+    // `up` was made by us and no container has seen it: it is no link.
+    rustix::fs::chmodat(upper, "up", Mode::from_raw_mode(image.st_mode & 0o7777), AtFlags::empty())
+        .map_err(|errno| SysError::new("fchmodat", "up", errno).into())
+}
+
+fn not_idmappable(place: &Place, error: &SysError) -> Error {
+    let message = format!(
+        "the file system of {} cannot be idmapped: {error}. Keep the store on ext4, xfs or btrfs of a kernel of 5.15 \
+         or newer (--root DIR)",
+        place.root.display()
+    );
+    Error::new(ErrorClass::Unsupported, message)
+}
+
+fn refused(place: &Place, error: &SysError) -> Error {
+    let message = format!(
+        "the kernel refused the container's overlay: {error}. The store ({}) must be on a file system that can carry \
+         an overlay's upper directory (ext4, xfs, btrfs, tmpfs; not another overlay, nfs or fat)",
+        place.root.display()
+    );
+    Error::new(ErrorClass::Unsupported, message)
+}

@@ -1,0 +1,185 @@
+//! Ready layers: listed, mounted once a machine, removed.
+//!
+//! An EROFS layer is mounted at `<run>/layers/<hex>` when it is first needed and stays, so that every container shares
+//! its page cache; containers get detached copies of that mount. Mounting, unmounting and removing hold one lock.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use bulkhead_sys::lock::Lock;
+use bulkhead_sys::mount::{self, Filesystem, MountAttrFlags};
+use bulkhead_sys::root::Root;
+use bulkhead_sys::{SysError, tree};
+use bulkhead_types::{Digest, ErrorClass};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::model::Error;
+use crate::place::{self, Place};
+use crate::{layer, scratch};
+
+/// Below `<root>` the images, below `<run>` their mount points.
+pub const LAYERS: &str = "layers";
+const LOCK: &str = ".lock";
+
+fn image_name(diff_id: &Digest) -> String {
+    format!("{}.erofs", diff_id.hex())
+}
+
+fn exists(dir: BorrowedFd<'_>, name: &str) -> bool {
+    rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+}
+
+/// As [`crate::Store::has_layer`].
+#[must_use]
+pub fn has(place: &Place, diff_id: &Digest) -> bool {
+    let Ok(dir) = place.dir(LAYERS) else { return false };
+    exists(dir.as_fd(), &image_name(diff_id)) || exists(dir.as_fd(), diff_id.hex())
+}
+
+/// As [`crate::Store::layer_size`].
+#[must_use]
+pub fn size(place: &Place, diff_id: &Digest) -> u64 {
+    place.dir(LAYERS).map_or(0, |dir| layer::size(&Root::new(dir), diff_id))
+}
+
+/// As [`crate::Store::layers`].
+///
+/// # Errors
+/// As [`crate::Store::layers`].
+pub fn all(place: &Place) -> Result<Vec<Digest>, Error> {
+    layer::list(&Root::new(place.dir(LAYERS)?))
+}
+
+/// A detached mount of a layer, without an idmap.
+///
+/// # Errors
+/// NotFound if the layer is not there; otherwise the kernel's.
+pub fn tree(place: &Place, diff_id: &Digest) -> Result<OwnedFd, Error> {
+    let mounts = place.run_dir(LAYERS)?;
+    if is_mounted(mounts.as_fd(), diff_id.hex())? {
+        return Ok(mount::clone_tree(mounts.as_fd(), diff_id.hex(), false)?);
+    }
+    let layers = place.dir(LAYERS)?;
+    if exists(layers.as_fd(), diff_id.hex()) {
+        return Ok(mount::clone_tree(layers.as_fd(), diff_id.hex(), false)?);
+    }
+    let _lock = Lock::exclusive(mounts.as_fd(), LOCK)?;
+    if !is_mounted(mounts.as_fd(), diff_id.hex())? {
+        let point = place::subdirectory(mounts.as_fd(), diff_id.hex())?;
+        let image = mount_image(place, layers.as_fd(), diff_id)?;
+        mount::attach(image.as_fd(), point.as_fd())?;
+    }
+    Ok(mount::clone_tree(mounts.as_fd(), diff_id.hex(), false)?)
+}
+
+fn is_mounted(mounts: BorrowedFd<'_>, name: &str) -> Result<bool, Error> {
+    match mount::is_mount_root(mounts, name) {
+        Ok(mounted) => Ok(mounted),
+        Err(error) if error.raw() == Errno::NOENT.raw_os_error() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Mounts an EROFS image from its file (Linux 6.12), or over a loop device where the kernel cannot do that.
+fn mount_image(place: &Place, layers: BorrowedFd<'_>, diff_id: &Digest) -> Result<OwnedFd, Error> {
+    let name = image_name(diff_id);
+    let file = match rustix::fs::openat(layers, name.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Err(Errno::NOENT) => {
+            let message = format!("the layer {diff_id} is not in the store; pull or load its image again");
+            return Err(Error::new(ErrorClass::NotFound, message));
+        }
+        other => other.map_err(|errno| SysError::new("openat", name.as_str(), errno))?,
+    };
+    let path = place.root.join(LAYERS).join(&name);
+    let Some(path) = path.to_str() else {
+        return Err(Error::new(ErrorClass::Invalid, "the store's path must be UTF-8; choose another one (--root)"));
+    };
+    match erofs(path) {
+        Ok(mounted) => Ok(mounted),
+        Err(error) if error.raw() == Errno::NOTBLK.raw_os_error() => over_loop(file.as_fd()),
+        Err(error) => Err(unmountable(diff_id, &error)),
+    }
+}
+
+/// Mounts an EROFS image over a loop device that frees itself with the mount.
+///
+/// # Errors
+/// The kernel's.
+pub fn over_loop(image: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+    let (_device, path) = mount::loop_device(image)?;
+    Ok(erofs(&path)?)
+}
+
+fn erofs(source: &str) -> Result<OwnedFd, SysError> {
+    let attributes =
+        MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
+    let filesystem = Filesystem::open("erofs")?;
+    filesystem.string("source", source)?.flag("ro")?.create()?.mount(attributes)
+}
+
+fn unmountable(diff_id: &Digest, error: &SysError) -> Error {
+    let message = format!(
+        "the layer {diff_id} cannot be mounted: {error}. If the file is damaged (a full disk, a power cut), remove the \
+         image and pull it again"
+    );
+    Error::new(ErrorClass::Internal, message)
+}
+
+/// As [`crate::Store::remove_layer`].
+///
+/// # Errors
+/// Conflict if an overlay uses it.
+pub fn remove(place: &Place, diff_id: &Digest) -> Result<(), Error> {
+    let layers = place.dir(LAYERS)?;
+    let mounts = place.run_dir(LAYERS)?;
+    let _lock = Lock::exclusive(mounts.as_fd(), LOCK)?;
+    unmount(place, mounts.as_fd(), diff_id.hex())?;
+    let name = image_name(diff_id);
+    match rustix::fs::openat(&layers, name.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(image) => {
+            // The super block of a mounted image keeps the file open, wherever its mounts are.
+            if !mount::is_unused(image.as_fd())? {
+                return Err(in_use(diff_id.hex()));
+            }
+            tree::remove(layers.as_fd(), name.as_bytes())?;
+        }
+        Err(Errno::NOENT) => {}
+        Err(errno) => return Err(SysError::new("openat", name, errno).into()),
+    }
+    for name in place::names(layers.as_fd())? {
+        if name == diff_id.hex() || name.strip_prefix(diff_id.hex()).is_some_and(|rest| rest.starts_with('.')) {
+            tree::remove(layers.as_fd(), name.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+fn in_use(hex: &str) -> Error {
+    Error::new(ErrorClass::Conflict, format!("the layer {hex} is in use by a container; stop that container first"))
+}
+
+fn unmount(place: &Place, mounts: BorrowedFd<'_>, hex: &str) -> Result<(), Error> {
+    if is_mounted(mounts, hex)? {
+        mount::unmount(&place.run.join(LAYERS).join(hex), false).map_err(|error| {
+            if error.raw() == Errno::BUSY.raw_os_error() { in_use(hex) } else { error.into() }
+        })?;
+    }
+    Ok(tree::remove(mounts, hex.as_bytes())?)
+}
+
+/// As [`crate::Store::release`].
+///
+/// # Errors
+/// The first of them, after everything was tried.
+pub fn release(place: &Place) -> Result<(), Error> {
+    let mounts = place.run_dir(LAYERS)?;
+    let _lock = Lock::exclusive(mounts.as_fd(), LOCK)?;
+    let mut first = Ok(());
+    for name in place::names(mounts.as_fd())? {
+        let unmounted = unmount(place, mounts.as_fd(), &name);
+        first = first.and(unmounted);
+    }
+    first = first.and(layer::sweep(&Root::new(place.dir(LAYERS)?)));
+    first = first.and(scratch::sweep_kind(place, crate::volumes::VOLUMES));
+    first.and(crate::volumes::release(place))
+}
