@@ -53,7 +53,10 @@ fn overlay_reads_writes_and_hides(kept: Kept) {
     store.create_upper("c").unwrap();
     let root = store.mount("c", &layers, &FIRST.container_map()).unwrap();
     let seen = inside(&root, FIRST, "stat -c '%a %u %g' . etc/secret etc/user; cat etc/secret; ls etc hidden");
-    assert_eq!(seen, "751 0 0\n600 0 0\n640 1000 1000\nroot onlyetc:\nhostname\nhosts\nresolv.conf\nsecret\nuser\n\nhidden:\nnew\n");
+    assert_eq!(
+        seen,
+        "751 0 0\n600 0 0\n640 1000 1000\nroot onlyetc:\nhostname\nhosts\nresolv.conf\nsecret\nuser\n\nhidden:\nnew\n"
+    );
     let script = "echo more >> etc/secret; echo mine > new; chown 33:44 new; rm etc/user; mkdir -m 700 d; mv d e; \
                   ln new hard; cat etc/secret; stat -c '%u %g %h' new";
     assert_eq!(inside(&root, FIRST, script), "root onlymore\n33 44 2\n");

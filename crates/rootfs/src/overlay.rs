@@ -6,8 +6,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use bulkhead_sys::mount::{self, Filesystem, MountAttrFlags};
 use bulkhead_sys::SysError;
+use bulkhead_sys::mount::{self, Filesystem, MountAttrFlags};
 use bulkhead_types::{Digest, ErrorClass, IdMap};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;

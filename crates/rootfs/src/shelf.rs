@@ -160,9 +160,8 @@ fn in_use(hex: &str) -> Error {
 
 fn unmount(place: &Place, mounts: BorrowedFd<'_>, hex: &str) -> Result<(), Error> {
     if is_mounted(mounts, hex)? {
-        mount::unmount(&place.run.join(LAYERS).join(hex), false).map_err(|error| {
-            if error.raw() == Errno::BUSY.raw_os_error() { in_use(hex) } else { error.into() }
-        })?;
+        mount::unmount(&place.run.join(LAYERS).join(hex), false)
+            .map_err(|error| if error.raw() == Errno::BUSY.raw_os_error() { in_use(hex) } else { error.into() })?;
     }
     Ok(tree::remove(mounts, hex.as_bytes())?)
 }
