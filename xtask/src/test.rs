@@ -24,10 +24,12 @@ const PEERS: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("jq", "jq"),
     ("strace", "strace"),
+    ("mkfs.xfs", "xfsprogs"),
+    ("mkfs.btrfs", "btrfs-progs"),
 ];
 
 /// Suites of the outside view in `tests/`, each a test target of the crate there.
-const SUITES: &[&str] = &["verbs", "peers", "software", "crash", "rootless", "readme"];
+const SUITES: &[&str] = &["verbs", "rows", "peers", "software", "crash", "rootless", "readme"];
 
 pub fn run(args: &[String]) -> Result<()> {
     machine::need(PEERS)?;
