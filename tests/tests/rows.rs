@@ -1,7 +1,6 @@
 //! One test for each requirement row that this much of the house has to hold.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Command;
 
 use bulkhead_tests::{Container, DEBIAN, Home, root_is_here, shared, unique};
