@@ -1,10 +1,19 @@
 //! From wishes to a sealed plan: the only place where defaults are decided.
 
+mod capabilities;
+mod devices;
+mod limits;
+mod mounts;
+mod options;
+mod sysctls;
+mod words;
+
 use std::collections::BTreeMap;
 
 use bulkhead_types::{ErrorClass, IdMap};
 
-use crate::model::{Device, IsolationPlan, Level, Limits, Mount, Process};
+use crate::concession::Concession;
+use crate::model::{Device, IsolationPlan, Level, Limits, Mount, Namespaces, PLAN_VERSION, Process, SeccompPolicy};
 
 /// What the user and the image ask for, already merged; nothing here weakens by itself.
 #[derive(Clone, Debug, Default)]
@@ -77,13 +86,86 @@ pub struct PlanError {
     pub message: String,
 }
 
+impl PlanError {
+    fn invalid(message: impl Into<String>) -> Self {
+        Self { class: ErrorClass::Invalid, message: message.into() }
+    }
+
+    fn unsupported(message: impl Into<String>) -> Self {
+        Self { class: ErrorClass::Unsupported, message: message.into() }
+    }
+}
+
 impl IsolationPlan {
     /// The sealed plan for these wishes: closed, then opened by one named concession per wish that weakens.
     ///
     /// # Errors
     /// If a wish is malformed, contradictory or not supported yet; the text names the flag and the cure.
     pub fn sealed(wishes: Wishes) -> Result<Self, PlanError> {
-        let _ = wishes;
-        todo!("walls")
+        words::check(&wishes)?;
+        let mut conceded = Vec::new();
+        let options = options::parse(&wishes, &mut conceded)?;
+        let namespaces = namespaces(&wishes, &mut conceded)?;
+        let capabilities = capabilities::choose(&wishes, &mut conceded)?;
+        let sysctls = sysctls::choose(&wishes, namespaces)?;
+        let devices = devices::choose(&wishes, &mut conceded)?;
+        let limits = limits::choose(&wishes, &mut conceded)?;
+        let mut process = wishes.process.clone();
+        process.rlimits = limits::rlimits(&wishes, &mut conceded)?;
+        conceded.extend(wishes.host_paths.iter().cloned().map(Concession::HostPath));
+        let mounts = mounts::choose(&wishes, namespaces, &limits, &mut conceded)?;
+        if wishes.oom_score_adj < 0 {
+            conceded.push(Concession::SparedFromOom(wishes.oom_score_adj));
+        }
+        Ok(Self {
+            version: PLAN_VERSION,
+            level: wishes.level,
+            namespaces,
+            process,
+            init: wishes.init,
+            read_only_root: wishes.read_only_root || wishes.level == Level::Hardened,
+            mounts,
+            masked_paths: mounts::masked(&wishes, options.unmasked),
+            read_only_paths: mounts::read_only(&wishes, options.unmasked),
+            devices,
+            sysctls,
+            capabilities,
+            no_new_privs: !options.new_privileges,
+            seccomp: if options.unconfined { SeccompPolicy::Unconfined } else { SeccompPolicy::Default },
+            limits,
+            oom_score_adj: wishes.oom_score_adj,
+            concessions: conceded,
+            ids: wishes.ids,
+            hostname: wishes.hostname,
+        })
     }
 }
+
+/// All eight, less the ones that are shared with the host by name.
+fn namespaces(wishes: &Wishes, conceded: &mut Vec<Concession>) -> Result<Namespaces, PlanError> {
+    if wishes.host_pid && wishes.init {
+        return Err(PlanError::invalid(
+            "--init needs a process namespace of the container's own, and --pid host shares the host's: leave out one",
+        ));
+    }
+    let host_network = wishes.network == NetworkWish::Host;
+    let shared = [
+        (host_network, Concession::HostNetwork),
+        (wishes.host_pid, Concession::HostPid),
+        (wishes.host_ipc, Concession::HostIpc),
+        (wishes.host_uts, Concession::HostUts),
+        (wishes.host_cgroup, Concession::HostCgroup),
+    ];
+    conceded.extend(shared.into_iter().filter(|(is_shared, _)| *is_shared).map(|(_, concession)| concession));
+    Ok(Namespaces {
+        pid: !wishes.host_pid,
+        network: !host_network,
+        ipc: !wishes.host_ipc,
+        uts: !wishes.host_uts,
+        cgroup: !wishes.host_cgroup,
+        ..Namespaces::ALL
+    })
+}
+
+#[cfg(test)]
+mod tests;
