@@ -38,3 +38,13 @@ capabilities! {
     AuditRead = 37, "CAP_AUDIT_READ"; Perfmon = 38, "CAP_PERFMON"; Bpf = 39, "CAP_BPF";
     CheckpointRestore = 40, "CAP_CHECKPOINT_RESTORE";
 }
+
+impl Capability {
+    /// From Docker's words: with or without `CAP_`, in any case.
+    #[must_use]
+    pub fn from_name(text: &str) -> Option<Self> {
+        let upper = text.to_ascii_uppercase();
+        let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
+        Self::ALL.iter().copied().find(|capability| capability.name().strip_prefix("CAP_") == Some(bare))
+    }
+}

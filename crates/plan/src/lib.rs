@@ -20,4 +20,4 @@ pub mod steps;
 pub use capability::Capability;
 pub use concession::Concession;
 pub use model::*;
-pub use seal::{PlanError, Wishes};
+pub use seal::{HostFacts, HostMounts, NetworkWish, PlanError, Wishes};

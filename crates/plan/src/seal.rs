@@ -64,6 +64,36 @@ pub struct Wishes {
     pub shm_size: Option<u64>,
     /// `--oom-score-adj`.
     pub oom_score_adj: i32,
+    /// What the defaults are measured by.
+    pub host: HostFacts,
+    /// Pseudo file systems of a host namespace that the container shares.
+    pub host_mounts: HostMounts,
+}
+
+/// What sealing must know about the machine to choose defaults. 0 means unknown, and a cautious default is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostFacts {
+    /// Bytes of memory (`MemTotal`).
+    pub memory: u64,
+    /// Hard limit of open files (`RLIMIT_NOFILE`) of the process that starts the monitor; `u64::MAX` for none.
+    pub open_files: u64,
+    /// Processors, as `/sys/devices/system/cpu` counts them.
+    pub processors: u32,
+}
+
+/// Only the owner of a namespace may mount its pseudo file system anew, so where the container shares a namespace of the
+/// host, the engine clones its own mount (`open_tree`) and names the handle's index here. A plan that is only shown may
+/// take any number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostMounts {
+    /// `/sys`, needed with `--network host`; attached read-only.
+    pub sysfs: Option<u32>,
+    /// `/proc`, needed with `--pid host`.
+    pub proc: Option<u32>,
+    /// `/dev/mqueue`, wanted with `--ipc host`; without it there is none inside.
+    pub mqueue: Option<u32>,
+    /// `/sys/fs/cgroup`, wanted with `--cgroupns host`; attached read-only; without it there is none inside.
+    pub cgroup: Option<u32>,
 }
 
 /// `--network`, as far as the wall is concerned.
