@@ -10,6 +10,7 @@
 mod capability;
 pub mod concession;
 pub mod control;
+mod explain;
 pub mod handover;
 pub mod masks;
 mod model;
@@ -19,5 +20,6 @@ pub mod steps;
 
 pub use capability::Capability;
 pub use concession::Concession;
+pub use explain::explain;
 pub use model::*;
 pub use seal::{HostFacts, HostMounts, NetworkWish, PlanError, Wishes};

@@ -65,7 +65,7 @@ fn check(device: &Device) -> Result<(), PlanError> {
         )));
     }
     let reserved = |name: &&str| path == *name || path.strip_prefix(*name).is_some_and(|rest| rest.starts_with('/'));
-    if RESERVED.iter().any(|name| reserved(name)) {
+    if RESERVED.iter().any(reserved) {
         return Err(PlanError::invalid(format!(
             "--device: {path} is made by the engine itself; give the device another name inside (--device HOST:INSIDE)"
         )));
