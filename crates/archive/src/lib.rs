@@ -21,12 +21,12 @@ pub struct Limits {
     pub ratio: u64,
     /// Expanded bytes below which any ratio is fine: a small layer of zeros is no bomb.
     pub ratio_after: u64,
-    /// Bytes of one path.
+    /// Bytes of one path, at most `PATH_MAX` without its NUL.
     pub path: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 64 << 30, entries: 2_000_000, ratio: 200, ratio_after: 1 << 30, path: 4096 }
+        Self { bytes: 64 << 30, entries: 2_000_000, ratio: 200, ratio_after: 1 << 30, path: 4095 }
     }
 }

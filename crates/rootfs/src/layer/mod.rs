@@ -3,14 +3,24 @@
 //! Staging happens in `tmp/` below the layers' directory; what is staged carries a `flock`, so that the remains of a
 //! crashed process are told from work that is going on.
 
+#[cfg(test)]
+mod contract;
+mod directory;
+mod erofs;
+mod index;
+mod pipe;
 mod staging;
 
 use std::io::Read;
 
+use bulkhead_archive::{Limits, tar};
 use bulkhead_sys::root::Root;
-use bulkhead_types::{Digest, IdMap};
+use bulkhead_types::{Digest, ErrorClass, IdMap};
 
 use crate::Error;
+
+use index::{Index, Placed};
+use staging::Place;
 
 pub use staging::Staged;
 pub(crate) use staging::{find, list, size, sweep};
@@ -40,6 +50,95 @@ pub(crate) struct Directory {
 /// # Errors
 /// If it is hostile (the entry is named), truncated, or hashes otherwise; nothing is left behind.
 pub(crate) fn stage(layers: &Root, diff_id: &Digest, blob: &mut dyn Read, backend: &Backend) -> Result<Staged, Error> {
-    let _ = (layers, diff_id, blob, backend);
-    todo!("layers")
+    stage_within(layers, diff_id, blob, backend, Limits::default())
+}
+
+fn stage_within(
+    layers: &Root,
+    diff_id: &Digest,
+    blob: &mut dyn Read,
+    backend: &Backend,
+    limits: Limits,
+) -> Result<Staged, Error> {
+    let place = Place::new(layers, diff_id, backend)?;
+    pipe::expand(blob, diff_id.algorithm(), limits, |stream| {
+        let reader = tar::Reader::new(stream, limits).end_mark_optional();
+        let found = match backend {
+            Backend::Erofs => write(reader, erofs::Writer::new(place.object()), diff_id),
+            Backend::Directory(how) => write(reader, directory::Writer::new(place.object(), how), diff_id),
+        }
+        .map_err(|failure| failure.tell(diff_id))?;
+        if found == *diff_id {
+            return Ok(());
+        }
+        let text = format!("layer {diff_id} is damaged: its content has the digest {found}; pull or load it again");
+        Err(Error::new(ErrorClass::Unavailable, text))
+    })?;
+    Ok(Staged::new(place, diff_id, backend))
+}
+
+/// What makes a layer out of entries.
+trait Sink {
+    /// Takes the content or the second name of an entry that is in the index.
+    fn take<R: Read>(
+        &mut self,
+        index: &mut Index,
+        entry: &tar::Entry,
+        placed: Placed,
+        content: &mut tar::Body<R>,
+    ) -> Result<(), Failure>;
+
+    /// Everything was taken.
+    fn finish(self, index: &Index, diff_id: &Digest) -> Result<(), Failure>;
+}
+
+/// Why a layer was not written.
+enum Failure {
+    Refused { entry: Vec<u8>, reason: String },
+    Archive(tar::Error),
+    Disk(std::io::Error),
+    Entry { entry: Vec<u8>, errno: rustix::io::Errno },
+}
+
+impl From<tar::Error> for Failure {
+    fn from(error: tar::Error) -> Self {
+        Self::Archive(error)
+    }
+}
+
+impl Failure {
+    fn tell(self, diff_id: &Digest) -> Error {
+        let layer = format!("layer {}:{}", diff_id.algorithm().as_str(), diff_id.short());
+        match self {
+            Self::Refused { entry, reason } => {
+                let entry = String::from_utf8_lossy(&entry);
+                Error::new(ErrorClass::Unavailable, format!("{layer}: refused archive entry {entry:?}: {reason}"))
+            }
+            Self::Archive(error) => Error::new(ErrorClass::Unavailable, format!("{layer}: {error}")),
+            Self::Entry { entry, errno } => {
+                let entry = String::from_utf8_lossy(&entry);
+                staging::full_or_damaged(&format!("writing {layer}, entry {entry:?}"), errno)
+            }
+            Self::Disk(error) => match rustix::io::Errno::from_io_error(&error) {
+                Some(errno) => staging::full_or_damaged(&format!("writing {layer}"), errno),
+                None => Error::new(ErrorClass::Internal, format!("writing {layer}: {error}")),
+            },
+        }
+    }
+}
+
+/// Reads to the true end; returns the digest of the whole stream.
+fn write<S: Sink>(mut reader: tar::Reader<pipe::Stream>, mut sink: S, diff_id: &Digest) -> Result<Digest, Failure> {
+    let mut index = Index::new();
+    while let Some(entry) = reader.next_entry()? {
+        let placed = index.place(&entry).map_err(|reason| Failure::Refused { entry: entry.path.clone(), reason })?;
+        if placed != Placed::Noted {
+            sink.take(&mut index, &entry, placed, reader.content())?;
+        }
+    }
+    let found = reader.finish()?.digest();
+    if found == *diff_id {
+        sink.finish(&index, diff_id)?;
+    }
+    Ok(found)
 }

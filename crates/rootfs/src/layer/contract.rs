@@ -1,0 +1,420 @@
+//! What both backends promise, tried on both: the same tree, the same refusals, nothing left behind.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
+
+use bulkhead_archive::compress::{Compression, encoder};
+use bulkhead_archive::hash::Hasher;
+use bulkhead_archive::tar::{Entry, Kind, Writer};
+use bulkhead_sys::mount::{Filesystem, MountAttrFlags};
+use bulkhead_sys::tree::{self, Descend, Visit, Visitor};
+use rustix::fs::{FileType, OFlags};
+
+use super::*;
+
+fn backends() -> [Backend; 2] {
+    [Backend::Erofs, Backend::Directory(Directory::default())]
+}
+
+/// False, with the reason printed, where these tests cannot run.
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    let must = std::env::var("BULKHEAD_MUST_RUN").is_ok_and(|what| what.contains("root"));
+    assert!(root || !must, "this test must run as root");
+    if !root {
+        println!("skipped: needs root");
+    }
+    root
+}
+
+fn entry(path: &str, kind: Kind) -> Entry {
+    let (mode, mtime) = (if kind == Kind::Directory { 0o755 } else { 0o640 }, 1_700_000_000);
+    Entry { path: path.into(), kind, mode, uid: 3, gid: 4, mtime, mtime_nsec: 0, xattrs: Vec::new() }
+}
+
+fn file(path: &str, content: &[u8]) -> (Entry, Vec<u8>) {
+    (entry(path, Kind::File { size: content.len() as u64 }), content.to_vec())
+}
+
+fn other(path: &str, kind: Kind) -> (Entry, Vec<u8>) {
+    (entry(path, kind), Vec::new())
+}
+
+fn link(path: &str, target: &str) -> (Entry, Vec<u8>) {
+    other(path, Kind::Hardlink { target: target.into() })
+}
+
+fn symlink(path: &str, target: &str) -> (Entry, Vec<u8>) {
+    other(path, Kind::Symlink { target: target.into() })
+}
+
+fn archive(entries: &[(Entry, Vec<u8>)]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new());
+    for (entry, content) in entries {
+        writer.append(entry, &mut &content[..]).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+fn packed(data: &[u8], how: Compression) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut sink = encoder(&mut out, how).unwrap();
+    sink.write_all(data).unwrap();
+    sink.finish().unwrap();
+    out
+}
+
+fn store() -> (tempfile::TempDir, Root) {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Root::open_trusted(dir.path()).unwrap();
+    (dir, root)
+}
+
+/// Stages and commits; gives the root directory of what came out.
+fn unpacked(bytes: &[u8], backend: &Backend) -> (tempfile::TempDir, OwnedFd) {
+    let (dir, layers) = store();
+    let diff_id = Hasher::sha256(bytes);
+    assert!(!find(&layers, &diff_id, backend));
+    let staged = stage(&layers, &diff_id, &mut &packed(bytes, Compression::Gzip)[..], backend).unwrap();
+    assert!(!find(&layers, &diff_id, backend) && list(&layers).unwrap().is_empty());
+    sweep(&layers).unwrap();
+    staged.commit().unwrap();
+    assert!(find(&layers, &diff_id, backend) && list(&layers).unwrap() == std::slice::from_ref(&diff_id));
+    assert!(std::fs::read_dir(dir.path().join("tmp")).unwrap().next().is_none());
+    let root = opened(&dir.path().join(staging::file_name(&diff_id, backend)), backend);
+    (dir, root)
+}
+
+fn opened(path: &Path, backend: &Backend) -> OwnedFd {
+    let mount = match backend {
+        Backend::Directory(_) => return std::fs::File::open(path).unwrap().into(),
+        Backend::Erofs => {
+            fsck(path);
+            let filesystem = Filesystem::open("erofs").unwrap();
+            filesystem.string("source", path.to_str().unwrap()).unwrap().flag("ro").unwrap();
+            filesystem.create().unwrap().mount(MountAttrFlags::empty()).unwrap()
+        }
+    };
+    rustix::fs::openat(&mount, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, rustix::fs::Mode::empty())
+        .unwrap()
+}
+
+fn fsck(image: &Path) {
+    // The program reads a whole file at once.
+    let contents = if std::fs::metadata(image).unwrap().len() < 1 << 28 { vec!["--extract"] } else { vec![] };
+    match std::process::Command::new("fsck.erofs").args(contents).arg(image).output() {
+        Ok(output) => assert!(output.status.success(), "{output:?}"),
+        Err(error) => println!("fsck.erofs is not installed ({error})"),
+    }
+}
+
+/// Every object as a line of text.
+#[derive(Default)]
+struct Listing {
+    lines: BTreeMap<String, String>,
+    first_names: BTreeMap<u64, String>,
+}
+
+impl Visitor for Listing {
+    type Error = bulkhead_sys::SysError;
+
+    fn visit(&mut self, visit: &Visit<'_>) -> bulkhead_sys::Result<Descend> {
+        let path = String::from_utf8_lossy(visit.path).into_owned();
+        let first = self.first_names.entry(visit.stat.st_ino).or_insert(path.clone()).clone();
+        let line = describe(&visit.open(OFlags::PATH)?, visit.stat.st_mode);
+        self.lines.insert(path, format!("{line} same as {first}"));
+        Ok(Descend::Yes)
+    }
+}
+
+fn describe(object: &OwnedFd, mode: u32) -> String {
+    let path = bulkhead_sys::mount::descriptor_path(object.as_fd());
+    let stat = rustix::fs::fstat(object).unwrap();
+    let content = match FileType::from_raw_mode(mode) {
+        FileType::RegularFile => {
+            let content = std::fs::read(&path).unwrap();
+            format!("file {} {}", content.len(), Hasher::sha256(&content).short())
+        }
+        FileType::Symlink => format!("-> {:?}", rustix::fs::readlinkat(object, "", Vec::new()).unwrap()),
+        FileType::CharacterDevice => format!("char {}", stat.st_rdev),
+        kind => format!("{kind:?}"),
+    };
+    let mut names = vec![0u8; 4096];
+    let length = rustix::fs::listxattr(&path, &mut names).unwrap_or(0);
+    let mut attributes: Vec<_> = names[..length]
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty() && *name != b"security.selinux")
+        .map(|name| {
+            let mut value = vec![0u8; 65536];
+            let length = rustix::fs::getxattr(&path, name, &mut value).unwrap();
+            value.truncate(length);
+            let shown = if length > 30 {
+                format!("{length} bytes {}", Hasher::sha256(&value).short())
+            } else {
+                format!("{value:?}")
+            };
+            format!("{}={shown}", String::from_utf8_lossy(name))
+        })
+        .collect();
+    attributes.sort();
+    let links = if FileType::from_raw_mode(mode) == FileType::Directory { 0 } else { stat.st_nlink };
+    // A whiteout carries nothing but its kind.
+    let time = if stat.st_rdev == 0 && content.starts_with("char") { 0 } else { stat.st_mtime };
+    let (mode, uid, gid, nsec) = (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_mtime_nsec);
+    let nsec = if content.starts_with("char") { 0 } else { nsec };
+    format!("{mode:o} {uid}:{gid} {time}.{nsec} x{links} {content} {attributes:?}")
+}
+
+fn listing(root: &OwnedFd) -> BTreeMap<String, String> {
+    let mut listing = Listing::default();
+    listing.lines.insert(".".into(), describe(root, 0o040_000));
+    tree::walk(root.as_fd(), &mut listing).unwrap();
+    listing.lines
+}
+
+fn rich() -> Vec<(Entry, Vec<u8>)> {
+    let mut entries = vec![other("", Kind::Directory), other("usr", Kind::Directory)];
+    let mut program = file("usr/program", &vec![7; 10_000]);
+    program.0.mode = 0o6755;
+    program.0.mtime_nsec = 123_456_789;
+    let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    program.0.xattrs = vec![
+        (b"security.capability".to_vec(), capability.to_vec()),
+        (b"security.selinux".to_vec(), b"dropped".to_vec()),
+        (b"trusted.a".to_vec(), vec![0, 1, 2]),
+        (b"user.empty".to_vec(), Vec::new()),
+        (b"user.long".to_vec(), vec![b'v'; 1500]),
+    ];
+    entries.push(program);
+    entries.push(link("usr/again", "usr/program"));
+    entries.push(file("usr/empty", b""));
+    entries.push(file("usr/block", &vec![1; 4096]));
+    entries.push(file("implied/deep/down/file", b"x"));
+    entries.push(symlink("usr/short", "../.."));
+    entries.push(symlink("usr/long", &"l".repeat(4000)));
+    entries.push(symlink("usr/longest", &"m".repeat(4080)));
+    entries.push(link("usr/short2", "usr/short"));
+    entries.push(other("usr/pipe", Kind::Fifo));
+    entries.push(other("many", Kind::Directory));
+    entries.extend((0..1000).map(|i| file(&format!("many/{i:0100}"), format!("{i}").as_bytes())));
+    entries.extend((0..50).map(|i| symlink(&format!("many/-link{i}"), &"t".repeat(i * 60 + 1))));
+    entries.push(other("usr/.wh.gone", Kind::File { size: 0 }));
+    entries.push(other("gone2", Kind::CharDevice { major: 0, minor: 0 }));
+    entries.push(other("usr/.wh..wh..opq", Kind::File { size: 0 }));
+    entries.push(other(".wh..wh.plnk", Kind::Directory));
+    entries.push(file(".wh..wh.plnk/123", b"aufs"));
+    entries.push(other(".wh.replaced", Kind::File { size: 0 }));
+    entries.push(file("replaced", b"new"));
+    entries.push(other(".wh.renewed", Kind::File { size: 0 }));
+    entries.push(file("renewed/in", b"new"));
+    entries.push(file("kept/in", b"new"));
+    entries.push(other(".wh.kept", Kind::File { size: 0 }));
+    entries.push(other("dev/console", Kind::CharDevice { major: 5, minor: 1 }));
+    let mut old = file("old", b"before 1970");
+    (old.0.mtime, old.0.uid, old.0.gid) = (-5, 70_000, 65_535);
+    entries.push(old);
+    let mut usr = other("usr", Kind::Directory);
+    usr.0.mode = 0o1777;
+    entries.push(usr);
+    entries
+}
+
+#[test]
+fn both_backends_give_the_same_tree() {
+    if !is_root() {
+        return;
+    }
+    let bytes = archive(&rich());
+    let [erofs, directory] = backends().map(|backend| {
+        let (_keep, root) = unpacked(&bytes, &backend);
+        listing(&root)
+    });
+    for (path, line) in &erofs {
+        assert_eq!(Some(line), directory.get(path), "{path}");
+    }
+    assert_eq!(erofs.len(), directory.len());
+    let has = |path: &str, text: &str| {
+        let line = erofs.get(path).unwrap_or_else(|| panic!("{path} is missing"));
+        assert!(line.contains(text), "{path}: {line}");
+    };
+    has("usr", "41777 3:4 1700000000.0 x0 Directory [\"trusted.overlay.opaque=[121]\"]");
+    has("usr/program", "106755 3:4 1700000000.123456789 x2 file 10000");
+    has("usr/program", "same as usr/again");
+    has("usr/program", "\"trusted.a=[0, 1, 2]\", \"user.empty=[]\"");
+    has("usr/gone", "char 0");
+    has("gone2", "char 0");
+    has("replaced", "file 3");
+    has("renewed", "overlay.opaque");
+    has("kept", "overlay.opaque");
+    has("old", "65534:65535 -5.0");
+    has("implied/deep", "40755 0:0");
+    has("usr/short2", "x2 -> \"../..\"");
+    assert!(!erofs.contains_key("dev/console") && !erofs.contains_key(".wh..wh.plnk"));
+    assert!(!erofs["usr/program"].contains("selinux"));
+    assert_eq!(erofs.len(), 1074);
+}
+
+#[test]
+fn images_are_the_same_for_the_same_archive() {
+    let bytes = archive(&rich());
+    let images = [(), ()].map(|()| {
+        let (dir, layers) = store();
+        let diff_id = Hasher::sha256(&bytes);
+        stage(&layers, &diff_id, &mut &bytes[..], &Backend::Erofs).unwrap().commit().unwrap();
+        std::fs::read(dir.path().join(format!("{}.erofs", diff_id.hex()))).unwrap()
+    });
+    assert!(images[0] == images[1]);
+}
+
+#[test]
+fn sparse_files_cost_no_space() {
+    if !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let sparse = std::fs::File::create(dir.path().join("sparse")).unwrap();
+    sparse.write_all_at(b"middle", 3 << 30).unwrap();
+    sparse.set_len(6 << 30).unwrap();
+    let tar = std::process::Command::new("tar").args(["-S", "-cf", "-", "sparse"]).current_dir(dir.path()).output();
+    let bytes = tar.unwrap().stdout;
+    for backend in backends() {
+        let (kept, root) = unpacked(&bytes, &backend);
+        let layers = Root::open_trusted(kept.path()).unwrap();
+        assert!(size(&layers, &Hasher::sha256(&bytes)) < 20 << 20 || matches!(backend, Backend::Directory(_)));
+        let file = rustix::fs::openat(&root, "sparse", OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap();
+        let file = std::fs::File::from(file);
+        assert_eq!(file.metadata().unwrap().size(), 6 << 30);
+        let mut middle = [1; 8];
+        file.read_exact_at(&mut middle, (3 << 30) - 1).unwrap();
+        assert_eq!(&middle, b"\0middle\0");
+    }
+}
+
+#[test]
+fn ids_are_shifted_for_ranges() {
+    if !is_root() {
+        return;
+    }
+    let ids = bulkhead_types::IdRange { base: 500_000, count: 2048 }.container_map();
+    let how = Directory { base: Some(500_000), ids: Some(ids), user_xattrs: true };
+    let mut stranger = file("stranger", b"");
+    stranger.0.uid = 40_000;
+    let bytes = archive(&[file("f", b"x"), other(".wh..wh..opq", Kind::File { size: 0 }), stranger]);
+    let (_keep, root) = unpacked(&bytes, &Backend::Directory(how));
+    let lines = listing(&root);
+    assert!(lines["f"].contains("500003:500004") && lines["stranger"].contains("502047:500004"), "{lines:?}");
+    assert!(lines["."].contains("500000:500000") && lines["."].contains("user.overlay.opaque"), "{lines:?}");
+}
+
+type Case = (&'static str, &'static str, Vec<(Entry, Vec<u8>)>);
+
+/// Refused by what the tree holds; what the reader refuses is tried in the archive room.
+fn hostile() -> Vec<Case> {
+    let mut steering = file("steering", b"");
+    steering.0.xattrs = vec![(b"trusted.overlay.redirect".to_vec(), b"/etc".to_vec())];
+    let mut steering2 = file("steering", b"");
+    steering2.0.xattrs = vec![(b"user.overlay.opaque".to_vec(), b"y".to_vec())];
+    vec![
+        ("write through a link", "out/passwd", vec![symlink("out", "/etc"), file("out/passwd", b"x")]),
+        ("write through a relative link", "a/out/x", vec![symlink("a/out", "../.."), file("a/out/x", b"x")]),
+        ("below a file", "f/x", vec![file("f", b""), file("f/x", b"")]),
+        ("directory over a link", "\"l\"", vec![symlink("l", "/etc"), other("l", Kind::Directory)]),
+        ("file twice", "\"f\"", vec![file("f", b"1"), file("f", b"2")]),
+        ("file over a directory", "\"d\"", vec![other("d", Kind::Directory), file("d", b"")]),
+        ("directory over a file", "\"d\"", vec![file("d", b""), other("d", Kind::Directory)]),
+        ("link over itself", "\"f\"", vec![file("f", b""), link("f", "f")]),
+        ("hard link out", "etc/shadow", vec![link("victim", "etc/shadow")]),
+        ("hard link through a link", "l/shadow", vec![symlink("l", "/etc"), link("victim", "l/shadow")]),
+        ("hard link to a later file", "later", vec![link("victim", "later"), file("later", b"")]),
+        ("hard link to a directory", "\"d\"", vec![other("d", Kind::Directory), link("victim", "d")]),
+        ("block device", "\"sda\"", vec![other("sda", Kind::BlockDevice { major: 8, minor: 0 })]),
+        ("memory device", "x/dev/mem", vec![other("x/dev/mem", Kind::CharDevice { major: 1, minor: 1 })]),
+        ("nameless whiteout", ".wh.", vec![file(".wh.", b"")]),
+        ("whiteout of the parent", ".wh...", vec![file("a/.wh...", b"")]),
+        ("below a whiteout", ".wh.x/y", vec![file(".wh.x/y", b"")]),
+        ("redirect", "steering", vec![steering]),
+        ("rootless opaque", "steering", vec![steering2]),
+    ]
+}
+
+fn refusal(blob: &[u8], diff_id: &Digest, backend: &Backend, limits: Limits) -> String {
+    let (dir, layers) = store();
+    let error = stage_within(&layers, diff_id, &mut &blob[..], backend, limits).expect_err("a refusal").to_string();
+    assert!(list(&layers).unwrap().is_empty());
+    assert!(std::fs::read_dir(dir.path().join("tmp")).unwrap().next().is_none(), "something was left behind");
+    error
+}
+
+#[test]
+fn hostile_trees_are_refused_by_name_and_leave_nothing() {
+    for backend in backends() {
+        for (case, expected, entries) in hostile() {
+            let bytes = archive(&entries);
+            let error = refusal(&bytes, &Hasher::sha256(&bytes), &backend, Limits::default());
+            assert!(error.contains("refused") && error.contains(expected), "{case}: {error}");
+        }
+    }
+}
+
+#[test]
+fn damage_truncation_and_bombs_are_refused_and_leave_nothing() {
+    let bytes = archive(&rich());
+    let good = Hasher::sha256(&bytes);
+    let zeros = archive(&[file("zeros", &vec![0; 8 << 20])]);
+    for backend in backends() {
+        let limits = Limits::default();
+        let refused = |blob: &[u8], limits| refusal(blob, &good, &backend, limits);
+        assert!(refused(&archive(&[file("f", b"other")]), limits).contains("is damaged"));
+        assert!(refused(b"", limits).contains("is damaged"));
+        for how in [Compression::Gzip, Compression::Zstd, Compression::None] {
+            let blob = packed(&bytes, how);
+            let middle = blob.len() / 2;
+            refused(&blob[..middle], limits);
+            refused(&blob[..blob.len() - 1], limits);
+            refused(&[&blob[..], b"more"].concat(), limits);
+            let mut flipped = blob.clone();
+            flipped[middle] ^= 1;
+            refused(&flipped, limits);
+        }
+        let bomb = packed(&zeros, Compression::Zstd);
+        let small = Limits { ratio_after: 1 << 20, ..limits };
+        assert!(refusal(&bomb, &Hasher::sha256(&zeros), &backend, small).contains("bomb"));
+        let small = Limits { bytes: 1 << 20, ..limits };
+        assert!(refusal(&bomb, &Hasher::sha256(&zeros), &backend, small).contains("zeros"));
+        assert!(refused(&bytes, Limits { entries: 500, ..limits }).contains("500 entries"));
+    }
+}
+
+#[test]
+fn a_layer_without_an_end_mark_and_an_empty_one_are_read() {
+    let bytes = archive(&[file("f", b"x")]);
+    for backend in backends() {
+        for bytes in [&bytes[..1024], &[0; 1024]] {
+            let (_keep, layers) = store();
+            stage(&layers, &Hasher::sha256(bytes), &mut &bytes[..], &backend).unwrap().commit().unwrap();
+        }
+    }
+}
+
+#[test]
+fn crashed_stagings_are_swept_and_living_ones_are_not() {
+    for backend in backends() {
+        let (dir, layers) = store();
+        let bytes = archive(&[file("f", b"x")]);
+        let diff_id = Hasher::sha256(&bytes);
+        let living = stage(&layers, &diff_id, &mut &bytes[..], &backend).unwrap();
+        std::fs::create_dir_all(dir.path().join("tmp/crashed/x")).unwrap();
+        std::fs::write(dir.path().join("tmp/crashed2"), "x").unwrap();
+        sweep(&layers).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path().join("tmp")).unwrap().count(), 1);
+        // A second transfer of the same layer, committed first, wins; both answers are good.
+        let second = stage(&layers, &diff_id, &mut &bytes[..], &backend).unwrap();
+        second.commit().unwrap();
+        living.commit().unwrap();
+        assert!(size(&layers, &diff_id) > 0 || matches!(backend, Backend::Directory(_)));
+        drop(stage(&layers, &diff_id, &mut &bytes[..], &backend).unwrap());
+        assert_eq!(std::fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
+    }
+}
