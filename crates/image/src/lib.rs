@@ -10,6 +10,7 @@
 mod blobs;
 mod build;
 pub mod config;
+mod debian;
 mod growing;
 mod layers;
 mod load;
@@ -26,5 +27,6 @@ mod shelf;
 mod store;
 mod unpacked;
 
+pub use debian::DebianBase;
 pub use model::*;
 pub use store::Store;

@@ -110,7 +110,7 @@ impl Document {
     pub(crate) fn parse(bytes: &[u8], declared: Option<&str>, name: &str) -> Result<Self, Error> {
         let outline: Outline = serde_json::from_slice(bytes).map_err(|cause| refused(name, cause))?;
         let declared = declared.map(|text| text.split(';').next().unwrap_or("").trim());
-        if outline.schema_version == 1 || declared.is_some_and(|kind| kind.contains("manifest.v1+")) {
+        if outline.schema_version == 1 || declared.is_some_and(|kind| kind.contains("distribution.manifest.v1+")) {
             return Err(Error::new(
                 ErrorClass::Unsupported,
                 format!(

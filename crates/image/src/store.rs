@@ -6,9 +6,10 @@ use std::path::Path;
 use bulkhead_types::{Digest, ImageRef};
 
 use crate::config::ImageConfig;
+use crate::debian::DebianBase;
 use crate::model::{Error, Image, LayerSink, Progress, PullOptions, Removed, SaveFormat};
 use crate::shelf::Shelf;
-use crate::{build, load, pull, push, removal, save};
+use crate::{build, debian, load, pull, push, removal, save};
 
 /// The content store below `<root>/images`.
 #[derive(Debug)]
@@ -118,6 +119,20 @@ impl Store {
         sink: &dyn LayerSink,
     ) -> Result<Image, Error> {
         build::add_layer(&self.shelf, base, tar, config, reference, sink)
+    }
+
+    /// Makes a Debian base image from the signed archive with `mmdebstrap`; the same snapshot gives the same digest.
+    ///
+    /// # Errors
+    /// If a program is missing (with the cure), or the archive is not signed by the keyring.
+    pub fn debian_base(
+        &self,
+        base: &DebianBase,
+        reference: &ImageRef,
+        sink: &dyn LayerSink,
+        progress: &dyn Progress,
+    ) -> Result<Image, Error> {
+        debian::make(&self.shelf, base, reference, sink, progress)
     }
 
     /// Adds a name.

@@ -1,6 +1,7 @@
 //! One HTTP exchange with words for what goes wrong: our resolver, system roots loaded when first needed, time limits
 //! on silence rather than on the whole transfer, no redirect followed by itself.
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -75,6 +76,11 @@ impl Http {
         Self::build(ureq::Agent::config_builder().proxy(None))
     }
 
+    /// For signed content that may be fetched from anywhere, by proxy too.
+    fn signed() -> Self {
+        Self::build(ureq::Agent::config_builder())
+    }
+
     /// For TLS with the system's authorities and those configured for this registry.
     pub(crate) fn tls(registry: &str) -> Result<Self, Error> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -105,6 +111,37 @@ impl Http {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         self.agent.run(request).map_err(|cause| explain(&cause, &host))
     }
+}
+
+/// Fetches a document whose signature the caller verifies, so that plain HTTP will do.
+pub(crate) fn fetch(address: &str, limit: u64) -> Result<Vec<u8>, Error> {
+    let refused = |why: &str| unavailable(format!("{address} cannot be fetched: {why}"));
+    let mut uri: Uri = address.parse().map_err(|_| refused("it is no address"))?;
+    for _ in 0..5 {
+        let http = match uri.scheme_str() {
+            Some("http") => Http::signed(),
+            Some("https") => Http::tls(uri.host().unwrap_or(""))?,
+            _ => return Err(refused("it is neither http: nor https:")),
+        };
+        let request = Request::builder().uri(&uri).body(()).map_err(|_| refused("it is no address"))?;
+        let answer = http.send(request).map_err(|failure| failure.error)?;
+        let location = answer.headers().get("location").and_then(|to| to.to_str().ok());
+        if answer.status().is_redirection() {
+            uri = location.and_then(|to| join(&uri, to)).ok_or_else(|| refused("it is redirected nowhere"))?;
+            continue;
+        }
+        if !answer.status().is_success() {
+            return Err(refused(&format!("the server says {}", answer.status())));
+        }
+        let mut bytes = Vec::new();
+        let mut body = answer.into_body().into_reader().take(limit + 1);
+        body.read_to_end(&mut bytes).map_err(|cause| explain_io(&cause, address).error)?;
+        if bytes.len() as u64 > limit {
+            return Err(refused("it is larger than such a document can be"));
+        }
+        return Ok(bytes);
+    }
+    Err(refused("too many redirects"))
 }
 
 /// Certificates of the system (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured) and of `certs.d`.

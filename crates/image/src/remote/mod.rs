@@ -6,5 +6,5 @@ mod dns;
 mod http;
 mod registry;
 
-pub(crate) use http::{Failure, explain_io};
+pub(crate) use http::{Failure, explain_io, fetch};
 pub(crate) use registry::{Access, Registry, pause, retrying};
