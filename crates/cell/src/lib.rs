@@ -9,6 +9,10 @@
 
 pub mod filter;
 
+mod clear;
+
+pub use clear::clear_away;
+
 use std::os::fd::OwnedFd;
 
 use bulkhead_plan::control::{Exec, Wall};
