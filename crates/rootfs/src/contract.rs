@@ -152,6 +152,97 @@ fn engine_files_belong_to_root_inside(kept: Kept) {
     assert_eq!((stat.st_uid, stat.st_mode & 0o777, stat.st_size), (FIRST.base, 0o644, 20));
 }
 
+/// What a container does to [`two_layers`].
+const EDIT: &str = "echo more >> etc/secret; rm etc/user; mkdir -p new/deep; echo n > new/deep/f; ln new/deep/f new/hard; \
+    chown 12:34 new/deep/f; chmod 4755 new/deep/f; ln -s /nowhere new/link; mkfifo new/pipe; \
+    rm -r hidden; mkdir hidden; echo h > hidden/fresh; touch tmp && rm tmp";
+
+fn changed_container(site: &testing::Site, kept: Kept) -> (crate::Store, [Digest; 2]) {
+    let store = site.store();
+    let layers = two_layers(site, kept);
+    store.create_upper("c").unwrap();
+    let root = store.mount("c", &layers, &FIRST.container_map()).unwrap();
+    assert_eq!(inside(&root, FIRST, EDIT), "");
+    (store, layers)
+}
+
+fn changes_are_listed(kept: Kept) {
+    let site = testing::site();
+    let (store, layers) = changed_container(&site, kept);
+    let listed: Vec<String> = store
+        .changes("c", &layers)
+        .unwrap()
+        .into_iter()
+        .map(|change| format!("{:?} {}", change.kind, change.path))
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            "Changed /etc",
+            "Changed /etc/secret",
+            "Deleted /etc/user",
+            "Changed /hidden",
+            "Added /hidden/fresh",
+            "Deleted /hidden/new",
+            "Added /new",
+            "Added /new/deep",
+            "Added /new/deep/f",
+            "Added /new/hard",
+            "Added /new/link",
+            "Added /new/pipe",
+        ]
+    );
+    assert!(store.upper_size("c").unwrap() > 0);
+}
+
+fn changes_become_a_layer(kept: Kept) {
+    use bulkhead_archive::tar::{Kind, Reader};
+    let site = testing::site();
+    let (store, layers) = changed_container(&site, kept);
+    let mut archive = Vec::new();
+    store.write_changes("c", &layers, &mut archive).unwrap();
+    let mut again = Vec::new();
+    store.write_changes("c", &layers, &mut again).unwrap();
+    assert_eq!(archive, again, "the same changes give the same bytes");
+    let mut reader = Reader::new(archive.as_slice(), bulkhead_archive::Limits::default());
+    let mut entries = std::collections::BTreeMap::new();
+    while let Some(entry) = reader.next_entry().unwrap() {
+        entries.insert(String::from_utf8(entry.path.clone()).unwrap(), entry);
+    }
+    let names: Vec<&str> = entries.keys().map(String::as_str).collect();
+    let expected = [
+        "etc",
+        "etc/.wh.user",
+        "etc/secret",
+        "hidden",
+        "hidden/.wh..wh..opq",
+        "hidden/fresh",
+        "new",
+        "new/deep",
+        "new/deep/f",
+        "new/hard",
+        "new/link",
+        "new/pipe",
+    ];
+    assert_eq!(names, expected);
+    let file = &entries["new/deep/f"];
+    assert_eq!((file.mode, file.uid, file.gid, &file.kind), (0o4755, 12, 34, &Kind::File { size: 2 }));
+    assert_eq!(entries["new/hard"].kind, Kind::Hardlink { target: b"new/deep/f".to_vec() });
+    assert_eq!(entries["new/link"].kind, Kind::Symlink { target: b"/nowhere".to_vec() });
+    assert!(entries.values().all(|entry| entry.xattrs.is_empty()), "no mark of the overlay's own");
+}
+
+fn names_that_mean_deletions_are_refused_in_layers(kept: Kept) {
+    let site = testing::site();
+    let store = site.store();
+    let layers = two_layers(&site, kept);
+    store.create_upper("c").unwrap();
+    let root = store.mount("c", &layers, &FIRST.container_map()).unwrap();
+    assert_eq!(inside(&root, FIRST, "echo x > .wh.etc"), "");
+    let error = store.write_changes("c", &layers, &mut Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("/.wh.etc"), "{error}");
+}
+
 macro_rules! contract {
     ($($name:ident),* $(,)?) => {
         mod erofs { $(#[test] fn $name() { if crate::testing::root() { super::$name(crate::testing::Kept::Erofs) } })* }
@@ -168,6 +259,9 @@ contract!(
     layers_are_listed_measured_and_removed,
     small_files_are_read_inside_only,
     engine_files_belong_to_root_inside,
+    changes_are_listed,
+    changes_become_a_layer,
+    names_that_mean_deletions_are_refused_in_layers,
 );
 
 #[test]

@@ -9,6 +9,7 @@
 //!   a container reaches a call that follows links; two live holders never share an id.
 //! * **Tests:** `contract.rs` for each layer backend; `tests/` as root and as an ordinary user.
 
+mod attributes;
 mod binds;
 mod changes;
 #[cfg(test)]
@@ -21,6 +22,8 @@ mod overlay;
 mod place;
 mod ranges;
 mod scratch;
+#[cfg(test)]
+mod shared_data;
 mod shelf;
 mod store;
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub fn mount(place: &Place, id: &str, layers: &[Digest], ids: &IdMap) -> Result<
         set_directory(&filesystem, key, dir.as_fd())?;
     }
     filesystem.create_as(base, base).map_err(|error| refused(place, &error))?;
-    Ok(filesystem.mount(MountAttrFlags::MOUNT_ATTR_NODEV).map_err(|error| refused(place, &error))?)
+    filesystem.mount(MountAttrFlags::MOUNT_ATTR_NODEV).map_err(|error| refused(place, &error))
 }
 
 /// The layers alone, merged, read-only and without an idmap: what a container's changes are measured against.
@@ -63,7 +63,7 @@ pub fn mount_lower(place: &Place, layers: &[Digest]) -> Result<OwnedFd, Error> {
     let filesystem = configure(&lowers, place.rootless)?;
     filesystem.create().map_err(|error| refused(place, &error))?;
     let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV;
-    Ok(filesystem.mount(attributes).map_err(|error| refused(place, &error))?)
+    filesystem.mount(attributes).map_err(|error| refused(place, &error))
 }
 
 /// Each layer once, the top one first. An image may name a layer twice (empty ones are common); whatever the lower one

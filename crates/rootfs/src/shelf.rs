@@ -179,6 +179,5 @@ pub fn release(place: &Place) -> Result<(), Error> {
         first = first.and(unmounted);
     }
     first = first.and(layer::sweep(&Root::new(place.dir(LAYERS)?)));
-    first = first.and(scratch::sweep_kind(place, crate::volumes::VOLUMES));
-    first.and(crate::volumes::release(place))
+    first.and(scratch::sweep_kind(place, crate::volumes::VOLUMES))
 }

@@ -47,6 +47,84 @@ pub fn open(place: &Place, id: &str) -> Result<OwnedFd, Error> {
         .ok_or_else(|| Error::new(ErrorClass::NotFound, format!("there is no writable part of {id}")))
 }
 
+/// Turns the owners that a container's upper directory has on disk into those that it has inside.
+#[derive(Debug)]
+pub struct Owners {
+    /// `None` if they are the same.
+    upper: Option<IdMap>,
+    layers: Option<IdMap>,
+}
+
+/// Who owns what has no id inside.
+const NOBODY: u32 = 65_534;
+
+impl Owners {
+    /// Of one container.
+    ///
+    /// # Errors
+    /// If (rootless) its record cannot be read.
+    pub fn of(place: &Place, id: &str) -> Result<Self, Error> {
+        if !place.rootless {
+            return Ok(Self { upper: None, layers: None });
+        }
+        Ok(Self { upper: stored_map(open(place, id)?.as_fd())?, layers: Some(crate::ranges::canonical_map()?) })
+    }
+
+    /// An id of the upper directory as it is inside.
+    #[must_use]
+    pub fn inside(&self, id: u32) -> u32 {
+        self.upper.as_ref().map_or(id, |map| map.to_container(id).unwrap_or(NOBODY))
+    }
+
+    /// True if owner, mode or time of an object in the upper directory are not those it has in the layers.
+    #[must_use]
+    pub fn differ(&self, above: &rustix::fs::Stat, below: &rustix::fs::Stat) -> bool {
+        let lower = |id| self.layers.as_ref().map_or(id, |map| map.to_container(id).unwrap_or(NOBODY));
+        let above_key = (above.st_mode, self.inside(above.st_uid), self.inside(above.st_gid));
+        let below_key = (below.st_mode, lower(below.st_uid), lower(below.st_gid));
+        above_key != below_key || (above.st_mtime, above.st_mtime_nsec) != (below.st_mtime, below.st_mtime_nsec)
+    }
+}
+
+/// (Rootless) the map whose host ids a container's or volume's directory carries on disk.
+const STORED_MAP: &str = "ids.json";
+
+/// Reads the stored map below a container's or volume's directory; `None` if it was never mounted.
+///
+/// # Errors
+/// If it is damaged.
+pub fn stored_map(dir: BorrowedFd<'_>) -> Result<Option<IdMap>, Error> {
+    let Some(text) = read_file(dir, STORED_MAP, 64 * 1024)? else { return Ok(None) };
+    serde_json::from_slice(&text).map(Some).map_err(|error| {
+        Error::new(ErrorClass::Internal, format!("the record {STORED_MAP} of a writable directory is damaged: {error}"))
+    })
+}
+
+/// (Rootless) makes the tree `name` below `dir` belong to the ids of this map, and remembers that.
+///
+/// # Errors
+/// The kernel's.
+pub fn shift(dir: BorrowedFd<'_>, name: &str, ids: &IdMap) -> Result<(), Error> {
+    let stored = stored_map(dir)?;
+    if stored.as_ref() == Some(ids) {
+        return Ok(());
+    }
+    let tree = place::subdirectory(dir, name)?;
+    let nobody = ids.to_host(NOBODY).or_else(|_| ids.to_host(0)).unwrap_or(0);
+    let outside = |inside: u32| ids.to_host(inside).unwrap_or(nobody);
+    let translate = |id: u32| match &stored {
+        // Two ranges share no id, so what has a new one already was done by an attempt that was killed.
+        _ if ids.to_container(id).is_ok() => id,
+        Some(map) => map.to_container(id).map_or(nobody, outside),
+        // Never mounted: what is there was made by us, for root inside.
+        None => outside(0),
+    };
+    crate::copy::change_owners(tree.as_fd(), &translate)?;
+    let text = serde_json::to_vec(ids).map_err(|error| Error::new(ErrorClass::Internal, error.to_string()))?;
+    let record = Root::new(dir.try_clone_to_owned().map_err(|error| SysError::new("dup", name, error))?);
+    Ok(record.replace(STORED_MAP, &text, Durability::Process)?)
+}
+
 /// As [`crate::Store::remove_upper`].
 ///
 /// # Errors
