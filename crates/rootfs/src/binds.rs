@@ -44,8 +44,9 @@ pub fn bind(place: &Place, source: &Path, ids: &IdMap, options: BindOptions) -> 
         Error::new(ErrorClass::Internal, format!("the path of {} cannot be told: {error}", source.display()))
     })?;
     refuse_engines(place, &object, &stat, &resolved, options.recursive)?;
-    let tree = mount::clone_tree(object.as_fd(), "", options.recursive)
-        .map_err(|error| Error::new(ErrorClass::Unsupported, format!("{} cannot be bound: {error}", source.display())))?;
+    let tree = mount::clone_tree(object.as_fd(), "", options.recursive).map_err(|error| {
+        Error::new(ErrorClass::Unsupported, format!("{} cannot be bound: {error}", source.display()))
+    })?;
     if !place.rootless {
         let map = folder_map(ids, stat.st_uid, stat.st_gid)?;
         idmap(tree.as_fd(), &map, source, options.recursive)?;
@@ -100,7 +101,10 @@ fn owner_map(ids: &IdMap, owner: u32) -> Result<IdMap, Error> {
     for extent in &ids.0 {
         let end = extent.container + extent.count;
         // 0 is taken by the owner, and the owner's own number may appear once only.
-        let cuts = [extent.container.max(1)..owner.clamp(extent.container.max(1), end.max(1)), (owner + 1).max(extent.container.max(1))..end];
+        let cuts = [
+            extent.container.max(1)..owner.clamp(extent.container.max(1), end.max(1)),
+            (owner + 1).max(extent.container.max(1))..end,
+        ];
         for part in cuts.into_iter().filter(|part| part.start < part.end) {
             let host = extent.host + (part.start - extent.container);
             extents.push(IdExtent { container: part.start, host, count: part.end - part.start });
@@ -129,13 +133,7 @@ fn idmap(tree: BorrowedFd<'_>, maps: &(IdMap, IdMap), source: &Path, recursive: 
     })
 }
 
-fn refuse_engines(
-    place: &Place,
-    object: &OwnedFd,
-    stat: &Stat,
-    resolved: &Path,
-    recursive: bool,
-) -> Result<(), Error> {
+fn refuse_engines(place: &Place, object: &OwnedFd, stat: &Stat, resolved: &Path, recursive: bool) -> Result<(), Error> {
     let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
     let named_like_one = resolved.file_name().is_some_and(|name| SOCKET_NAMES.iter().any(|socket| name == *socket));
     if is_socket && named_like_one {
@@ -196,7 +194,9 @@ fn user_sockets() -> Vec<PathBuf> {
     let Ok(users) = std::fs::read_dir("/run/user") else { return Vec::new() };
     let homes = users.filter_map(Result::ok).map(|entry| entry.path());
     homes
-        .flat_map(|home| ["docker.sock", "podman/podman.sock", "containerd/containerd.sock"].map(|name| home.join(name)))
+        .flat_map(|home| {
+            ["docker.sock", "podman/podman.sock", "containerd/containerd.sock"].map(|name| home.join(name))
+        })
         .collect()
 }
 

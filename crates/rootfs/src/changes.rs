@@ -32,7 +32,8 @@ pub fn list(place: &Place, id: &str, layers: &[Digest]) -> Result<Vec<Change>, E
     let lower = Lower(overlay::mount_lower(place, layers)?);
     let mut listing = Listing { lower, owners: uppers::Owners::of(place, id)?, found: BTreeMap::new() };
     tree::walk(upper.as_fd(), &mut listing)?;
-    let to_change = |(path, kind): (Vec<u8>, ChangeKind)| Change { kind, path: format!("/{}", String::from_utf8_lossy(&path)) };
+    let to_change =
+        |(path, kind): (Vec<u8>, ChangeKind)| Change { kind, path: format!("/{}", String::from_utf8_lossy(&path)) };
     Ok(listing.found.into_iter().map(to_change).collect())
 }
 

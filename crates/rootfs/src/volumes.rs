@@ -99,7 +99,8 @@ fn driver(options: &BTreeMap<String, String>) -> Result<Driver, Error> {
     if let Some(unknown) = options.keys().find(|key| !matches!(key.as_str(), "type" | "o" | "device")) {
         return Err(unsupported(unknown));
     }
-    let words: Vec<&str> = options.get("o").map_or(Vec::new(), |text| text.split(',').filter(|w| !w.is_empty()).collect());
+    let words: Vec<&str> =
+        options.get("o").map_or(Vec::new(), |text| text.split(',').filter(|w| !w.is_empty()).collect());
     let device = options.get("device").map(String::as_str);
     match options.get("type").map(String::as_str) {
         None if options.is_empty() => Ok(Driver::Directory),
