@@ -418,3 +418,46 @@ fn crashed_stagings_are_swept_and_living_ones_are_not() {
         assert_eq!(std::fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
     }
 }
+
+/// Set `BULKHEAD_LAYER` to a real, plain tar (a Debian root by `mmdebstrap`) to compare with what GNU tar makes of it.
+#[test]
+#[ignore = "needs BULKHEAD_LAYER"]
+fn a_real_layer_is_what_gnu_tar_makes_of_it() {
+    let tar = std::env::var("BULKHEAD_LAYER").unwrap();
+    let bytes = std::fs::read(&tar).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["--xattrs", "--xattrs-include=*", "--numeric-owner", "-xpf", &tar, "-C"];
+    assert!(std::process::Command::new("tar").args(arguments).arg(dir.path()).status().unwrap().success());
+    let mut expected = listing(&std::fs::File::open(dir.path()).unwrap().into());
+    let device =
+        |path: &str, line: &str| path.starts_with("dev/") && (line.contains(" char ") || line.contains("Block"));
+    expected.retain(|path, line| !device(path, line));
+    for backend in backends() {
+        let (_keep, root) = unpacked(&bytes, &backend);
+        let found = listing(&root);
+        for (path, line) in &expected {
+            assert_eq!(found.get(path), Some(line), "{path}");
+        }
+        assert_eq!(found.len(), expected.len());
+        println!("{} objects are the same in {backend:?}", found.len());
+    }
+}
+
+/// Time and processor time of staging `BULKHEAD_BLOB` (compressed, with the diff id `BULKHEAD_DIFF_ID`) to `TMPDIR`.
+#[test]
+#[ignore = "a measurement"]
+fn measure() {
+    let diff_id: Digest = std::env::var("BULKHEAD_DIFF_ID").unwrap().parse().unwrap();
+    let (_keep, layers) = store();
+    for backend in backends() {
+        let mut blob = std::fs::File::open(std::env::var("BULKHEAD_BLOB").unwrap()).unwrap();
+        let start = std::time::Instant::now();
+        let before = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let staged = stage(&layers, &diff_id, &mut blob, &backend).unwrap();
+        let written = start.elapsed();
+        staged.commit().unwrap();
+        let after = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let cpu = (after.tv_sec - before.tv_sec) as f64 + (after.tv_nsec - before.tv_nsec) as f64 / 1e9;
+        println!("{backend:?}: staged {written:?}, committed {:?}, processor {cpu:.3} s", start.elapsed());
+    }
+}

@@ -187,7 +187,7 @@ mod tests {
             for header in [64, 76 + 4, 76 + 400, 76 + 8000] {
                 for inline in [1, 100, 2000, 4000] {
                     let at = place(end, header, inline);
-                    assert!(at >= end && at % SLOT == 0, "{end} {header} {inline}");
+                    assert!(at >= end && at.is_multiple_of(SLOT), "{end} {header} {inline}");
                     assert!((at + header) / 4096 == (at + header + inline - 1) / 4096, "{end} {header} {inline}");
                 }
             }
