@@ -11,7 +11,7 @@ use bulkhead_types::ErrorClass;
 
 use crate::container::{Container, Phase};
 use crate::exec::Running;
-use crate::failure::Failure;
+use crate::failure::{Failure, tolerate};
 use crate::peer::{Gone, Peer, Role};
 use crate::{handover, stats};
 
@@ -314,14 +314,14 @@ fn stream_packet(container: &mut Container, slot: usize, streams: Streams, packe
         Some(Packet::Resize) => {
             if let Ok(size) = serde_json::from_slice::<TerminalSize>(payload) {
                 // Without a terminal there is nothing to size.
-                drop(container.streams.resize(size));
+                tolerate(container.streams.resize(size));
             }
         }
         Some(Packet::Signal) => {
             if let Some(&signal) = payload.first() {
                 container.stopping.by_user |= signal == 9 || i32::from(signal) == container.rules.stop_signal;
                 // It may have ended this very moment: the exit packet follows.
-                drop(container.signal(i32::from(signal)));
+                tolerate(container.signal(i32::from(signal)));
             }
         }
         _ => {}

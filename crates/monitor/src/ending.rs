@@ -10,6 +10,7 @@ use bulkhead_types::ExitStatus;
 use rustix::fs::{AtFlags, OFlags};
 
 use crate::container::{Container, Phase};
+use crate::failure::tolerate;
 use crate::peer::Role;
 use crate::{control, exec, exit, output, restart, stats, streams};
 
@@ -58,9 +59,9 @@ fn attributes(container: &Container, status: ExitStatus) -> [(&'static str, Stri
 
 /// `exit.json`. If it cannot be written (a full disk), who is told still learns it.
 fn write_record(container: &Container, mut exited: Exited) -> Exited {
-    let written = serde_json::to_vec(&exited)
-        .map_err(|error| error.to_string())
-        .and_then(|json| container.data_dir.replace("exit.json", &json, Durability::Process).map_err(|e| e.to_string()));
+    let written = serde_json::to_vec(&exited).map_err(|error| error.to_string()).and_then(|json| {
+        container.data_dir.replace("exit.json", &json, Durability::Process).map_err(|e| e.to_string())
+    });
     if let Err(error) = written {
         exited.error = format!("the exit could not be recorded: {error}");
     }
@@ -75,16 +76,16 @@ fn decide(container: &mut Container, status: ExitStatus) {
         let pause = restart::pause(last, container.since.elapsed());
         let text = pause.as_millis().to_string();
         // Lost, the next pause is the shortest again.
-        drop(container.run_dir.replace(PAUSE_FILE, text.as_bytes(), Durability::Process));
+        tolerate(container.run_dir.replace(PAUSE_FILE, text.as_bytes(), Durability::Process));
         container.phase = Phase::Resting(Instant::now() + pause);
         container.state.pid = 0;
-        drop(container.save_state());
+        tolerate(container.save_state());
         return;
     }
     container.phase = Phase::Over;
     container.listener = None;
     // Nobody reads it any more; the run directory goes with the next start or the removal.
-    drop(rustix::fs::unlinkat(container.run_dir.fd(), "state.json", AtFlags::empty()));
+    tolerate(rustix::fs::unlinkat(container.run_dir.fd(), "state.json", AtFlags::empty()));
     container.lock = None;
 }
 
@@ -138,9 +139,8 @@ pub(crate) fn hand_back(mut container: Container) {
     let mut args = vec!["bulkhead"];
     args.extend(container.rules.engine_args.iter().map(String::as_str));
     args.extend(["internal", verb, &id]);
-    let env: Vec<String> = std::env::vars_os()
-        .filter_map(|(key, value)| Some(format!("{}={}", key.to_str()?, value.to_str()?)))
-        .collect();
+    let env: Vec<String> =
+        std::env::vars_os().filter_map(|(key, value)| Some(format!("{}={}", key.to_str()?, value.to_str()?))).collect();
     let env: Vec<&str> = env.iter().map(String::as_str).collect();
     let started = streams::null(OFlags::RDWR).and_then(|null| {
         let fds = [(0, null.as_fd()), (1, null.as_fd()), (2, null.as_fd())];

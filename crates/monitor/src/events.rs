@@ -7,6 +7,8 @@ use std::os::fd::OwnedFd;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::failure::tolerate;
+
 /// What Docker calls a message.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -52,7 +54,7 @@ impl Events {
         let line = self.line(action, more, Timestamp::now());
         // A short write leaves a damaged line, which readers skip: there is nothing better to do with a full disk.
         let written = rustix::io::retry_on_intr(|| rustix::io::write(&self.file, &line));
-        drop(written);
+        tolerate(written);
     }
 
     fn line(&self, action: &str, more: &[(&str, &str)], now: Timestamp) -> Vec<u8> {
@@ -80,7 +82,8 @@ mod tests {
 
     #[test]
     fn a_line_has_dockers_shape() {
-        let attributes = BTreeMap::from([("image".to_owned(), "debian".to_owned()), ("name".to_owned(), "web".to_owned())]);
+        let attributes =
+            BTreeMap::from([("image".to_owned(), "debian".to_owned()), ("name".to_owned(), "web".to_owned())]);
         let events = Events::new(tempfile::tempfile().unwrap().into(), "ab".to_owned(), attributes);
         let line = events.line("die", &[("exitCode", "3")], Timestamp::from_nanosecond(1_500_000_000).unwrap());
         let value: serde_json::Value = serde_json::from_slice(&line).unwrap();

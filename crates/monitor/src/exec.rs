@@ -9,7 +9,7 @@ use bulkhead_sys::event::{Interest, Poller};
 use bulkhead_sys::process::Ended;
 use bulkhead_types::ExitStatus;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, tolerate};
 use crate::health::KEPT_OUTPUT;
 use crate::peer::Watched;
 use crate::token::Source;
@@ -104,7 +104,7 @@ impl Probe {
     pub(crate) fn kill(&mut self) {
         self.deadline = None;
         // It may have ended this very moment, which is as good.
-        drop(bulkhead_sys::process::signal(self.tenant.pidfd.as_fd(), 9));
+        tolerate(bulkhead_sys::process::signal(self.tenant.pidfd.as_fd(), 9));
     }
 
     /// Takes what there is of the output; only the beginning is kept.

@@ -23,11 +23,9 @@ fn limits_hit(counters: &Stats) -> String {
         });
     }
     if counters.pids_refused > 0 && counters.pids_limit != u64::MAX {
-        let times = if counters.pids_refused == 1 { "once".to_owned() } else { format!("{} times", counters.pids_refused) };
-        words.push(format!(
-            "process limit of {} reached ({times}): raise it with --pids-limit",
-            counters.pids_limit
-        ));
+        let times =
+            if counters.pids_refused == 1 { "once".to_owned() } else { format!("{} times", counters.pids_refused) };
+        words.push(format!("process limit of {} reached ({times}): raise it with --pids-limit", counters.pids_limit));
     }
     words.join("; ")
 }
@@ -54,9 +52,12 @@ mod tests {
         let exited = record(ExitStatus::Signal(9), Some(&counters), String::new());
         assert!(exited.oom_killed);
         assert_eq!(exited.limit, "memory limit of 64 MiB reached: raise it with --memory");
-        let counters = Stats { pids_refused: 3, pids_limit: 100, oom_kills: 1, memory_limit: u64::MAX, ..Stats::default() };
+        let counters =
+            Stats { pids_refused: 3, pids_limit: 100, oom_kills: 1, memory_limit: u64::MAX, ..Stats::default() };
         let exited = record(ExitStatus::Code(0), Some(&counters), String::new());
-        assert!(exited.limit.contains("host ran out of memory") && exited.limit.contains("limit of 100 reached (3 times)"));
+        assert!(
+            exited.limit.contains("host ran out of memory") && exited.limit.contains("limit of 100 reached (3 times)")
+        );
         assert_eq!(record(ExitStatus::Code(0), None, String::new()).limit, "");
     }
 

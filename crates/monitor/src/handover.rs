@@ -7,7 +7,7 @@ use bulkhead_plan::PLAN_VERSION;
 use bulkhead_plan::handover::{Answer, HandOver, Handles};
 use bulkhead_sys::socket::Channel;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, tolerate};
 
 /// Most descriptors that are accepted.
 const MOST_DESCRIPTORS: usize = 200;
@@ -67,7 +67,8 @@ pub(crate) fn receive(channel: &Channel) -> Result<Received, Failure> {
         return Err(malformed(&format!("has version {} instead of {PLAN_VERSION}", message.plan.version)));
     }
     let bag = Bag(fds.map(Some).collect());
-    check_count(&message.handles, bag.0.len()).map_err(|()| malformed("has another number of descriptors than it says"))?;
+    check_count(&message.handles, bag.0.len())
+        .map_err(|()| malformed("has another number of descriptors than it says"))?;
     Ok(Received { message, bag })
 }
 
@@ -92,5 +93,5 @@ pub(crate) fn read_memory(memory: OwnedFd) -> Result<Vec<u8>, Failure> {
 /// Answers. An engine that is gone already cannot be told; the container then runs on without it.
 pub(crate) fn answer(channel: &Channel, answer: &Answer) {
     let sent = serde_json::to_vec(answer).map(|packet| channel.send(&packet, &[]));
-    drop(sent);
+    tolerate(sent);
 }

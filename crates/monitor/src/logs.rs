@@ -216,7 +216,7 @@ fn rotate(dir: &OwnedFd, max_files: u32) -> Result<OwnedFd, Errno> {
 fn append_line(lines: &mut Vec<u8>, stream: Stream, parts: &[&[u8]], time: &str) {
     lines.extend_from_slice(b"{\"log\":\"");
     match parts {
-        [first, second] if first.is_empty() => escape(lines, second),
+        [[], second] => escape(lines, second),
         [single] => escape(lines, single),
         // Joined first: a character may lie across the border.
         several => escape(lines, &several.concat()),

@@ -23,6 +23,9 @@ pub(crate) enum Role {
     Leaving,
 }
 
+/// A packet with its descriptors.
+pub(crate) type Received = (Vec<u8>, Vec<OwnedFd>);
+
 /// The other end is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gone;
@@ -99,7 +102,7 @@ impl Peer {
     }
 
     /// The next packet; `Ok(None)` if there is none yet.
-    pub(crate) fn receive(&mut self, limit: usize) -> Result<Option<(Vec<u8>, Vec<OwnedFd>)>, Gone> {
+    pub(crate) fn receive(&mut self, limit: usize) -> Result<Option<Received>, Gone> {
         match self.channel.receive(limit) {
             Ok(Some(packet)) => Ok(Some(packet)),
             Ok(None) => Err(Gone),
@@ -118,7 +121,7 @@ impl Peer {
     pub(crate) fn watch(&mut self, poller: &Poller, token: u64, may_read: bool) {
         let reads = may_read && !self.deaf && self.role != Role::Leaving;
         let asleep = self.hung_up && !reads;
-        let wanted = (!asleep).then_some(Interest { read: reads, write: self.is_behind() });
+        let wanted = (!asleep).then_some(Interest { read: reads, write: self.is_behind(), urgent: false });
         self.interest.set(poller, self.channel.as_fd(), token, wanted);
     }
 

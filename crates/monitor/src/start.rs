@@ -28,7 +28,7 @@ const SIGNALS: [i32; 3] = [1, 2, 15];
 
 /// Receives, builds, answers. `None` if the container does not run; the engine was told why.
 pub(crate) fn start(channel: Channel) -> Option<Container> {
-    let started = detach().and_then(|()| handover::receive(&channel)).and_then(|received| build(received, channel.as_fd()));
+    let started = detach().and_then(|()| handover::receive(&channel)).and_then(build);
     match started {
         Ok((mut container, warnings)) => {
             let started = Started { pid: container.state.pid, warnings };
@@ -103,12 +103,9 @@ fn open(message: &mut HandOver, bag: &mut Bag) -> Result<Opened, Failure> {
     })
 }
 
-fn build(received: Received, engine: std::os::fd::BorrowedFd<'_>) -> Result<(Container, Vec<String>), Failure> {
+fn build(received: Received) -> Result<(Container, Vec<String>), Failure> {
     let Received { mut message, mut bag } = received;
     let opened = open(&mut message, &mut bag)?;
-    // Woken as well when the engine goes away before the answer, the cell would be built for nobody; but a start that was
-    // asked for is carried out: `start` must not depend on the patience of who asked.
-    let _ = engine;
     let (cell, tenant, streams) = launch(&message, bag)?;
     let warnings = cell.group().map(|group| group.warnings().to_vec()).unwrap_or_default();
     match assemble(message, opened, (cell, tenant), streams) {

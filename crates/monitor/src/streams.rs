@@ -129,7 +129,7 @@ impl Streams {
         let stuffed = self.is_stuffed();
         for (index, output) in self.outputs.iter().enumerate() {
             let writes = self.is_terminal && index == 0 && stuffed;
-            let wanted = (may_read || writes).then_some(Interest { read: may_read, write: writes });
+            let wanted = (may_read || writes).then_some(Interest { read: may_read, write: writes, urgent: false });
             match (output, self.watched.get_mut(index), tokens.get(index)) {
                 (Some(output), Some(watched), Some(&token)) => watched.set(poller, output.as_fd(), token, wanted),
                 // Closing took it out of the poller.

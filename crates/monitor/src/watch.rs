@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bulkhead_sys::event::Ready;
 
 use crate::container::{Container, Phase};
+use crate::failure::tolerate;
 use crate::peer::Gone;
 use crate::token::Source;
 use crate::{control, ending, output, probing};
@@ -100,7 +101,7 @@ fn take_signals(container: &mut Container) {
     while let Ok(Some(signal)) = container.signals.take() {
         if signal == SIGTERM {
             // It may have ended already.
-            drop(container.signal(container.rules.stop_signal));
+            tolerate(container.signal(container.rules.stop_signal));
         }
     }
 }
@@ -109,7 +110,7 @@ fn notice_oom(container: &mut Container) {
     if let Some(oom) = &mut container.oom {
         if !oom.v2 {
             // Takes the count of the eventfd back to zero.
-            drop(rustix::io::read(&oom.fd, &mut [0u8; 8]));
+            tolerate(rustix::io::read(&oom.fd, &mut [0u8; 8]));
         }
         oom.look = Some(Instant::now() + OOM_SETTLES);
     }
@@ -128,7 +129,7 @@ fn look_for_oom(container: &mut Container) {
     // Version 2 does it by itself.
     if container.rules.oom_group && !oom.v2 {
         // What survives is killed again when the cell is demolished.
-        drop(group.kill());
+        tolerate(group.kill());
     }
 }
 
@@ -137,8 +138,8 @@ fn act_on_time(container: &mut Container, now: Instant) {
     if is_due(container.stopping.deadline) {
         container.stopping.deadline = None;
         // It may have ended this very moment.
-        drop(container.signal(9));
-        drop(container.thaw());
+        tolerate(container.signal(9));
+        tolerate(container.thaw());
     }
     if is_due(container.oom.as_ref().and_then(|oom| oom.look)) {
         look_for_oom(container);

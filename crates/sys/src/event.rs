@@ -15,20 +15,25 @@ pub struct Interest {
     pub read: bool,
     /// There is room to write.
     pub write: bool,
+    /// An exceptional condition (`EPOLLPRI`): how files of version 2 cgroups tell of a change. Reported as readable.
+    pub urgent: bool,
 }
 
 impl Interest {
     /// Reading only.
-    pub const READ: Self = Self { read: true, write: false };
+    pub const READ: Self = Self { read: true, write: false, urgent: false };
     /// Writing only.
-    pub const WRITE: Self = Self { read: false, write: true };
+    pub const WRITE: Self = Self { read: false, write: true, urgent: false };
     /// Neither: only the end of the other side.
-    pub const END: Self = Self { read: false, write: false };
+    pub const END: Self = Self { read: false, write: false, urgent: false };
+    /// An exceptional condition.
+    pub const URGENT: Self = Self { read: false, write: false, urgent: true };
 
     fn flags(self) -> epoll::EventFlags {
         let mut flags = epoll::EventFlags::empty();
         flags.set(epoll::EventFlags::IN, self.read);
         flags.set(epoll::EventFlags::OUT, self.write);
+        flags.set(epoll::EventFlags::PRI, self.urgent);
         flags
     }
 }
@@ -107,7 +112,7 @@ impl Poller {
             let (flags, data) = (event.flags, event.data);
             *slot = Ready {
                 token: data.u64(),
-                readable: flags.contains(epoll::EventFlags::IN),
+                readable: flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::PRI),
                 writable: flags.contains(epoll::EventFlags::OUT),
                 hung_up: flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR),
             };

@@ -10,6 +10,7 @@
 pub mod bpf;
 pub mod event;
 pub mod idmap;
+pub mod inherited;
 pub mod lock;
 pub mod mount;
 pub mod namespace;

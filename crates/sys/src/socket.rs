@@ -119,6 +119,16 @@ impl Channel {
         Ok(Some((packet, fds)))
     }
 
+    /// Says good-bye: what the other end has sent and nobody will read is thrown away before the close. Otherwise the
+    /// kernel would tell it `ECONNRESET` in front of the last packets that are on their way to it.
+    pub fn finish(self) {
+        // Nothing new can arrive after this; an error means that the other end is gone already.
+        if rustix::net::shutdown(&self.0, rustix::net::Shutdown::Read).is_err() || self.set_nonblocking(true).is_err() {
+            return;
+        }
+        while matches!(self.receive(usize::MAX), Ok(Some(_))) {}
+    }
+
     /// User id, group id and pid of the other end (`SO_PEERCRED`).
     ///
     /// # Errors
@@ -248,6 +258,17 @@ mod tests {
         let too_many = vec![file.as_fd(); MAX_DESCRIPTORS + 1];
         assert!(one.send(b"x", &too_many).is_err());
         assert!(one.send(b"", &[]).is_err());
+    }
+
+    #[test]
+    fn last_packets_arrive_although_something_was_not_read() {
+        let (one, other) = Channel::pair().unwrap();
+        other.send(b"never read", &[]).unwrap();
+        one.send(b"last", &[]).unwrap();
+        one.finish();
+        assert_eq!(other.receive(64).unwrap().unwrap().0, b"last");
+        assert!(other.receive(64).unwrap().is_none());
+        assert!(other.send(b"late", &[]).is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 pub mod bpf;
 pub mod event;
+pub mod inherited;
 pub mod mount;
 pub mod process;
 pub mod seccomp;
