@@ -57,7 +57,7 @@ fn level(level: Level) -> &'static str {
 }
 
 fn walls(plan: &IsolationPlan) -> Vec<String> {
-    let ids: u32 = plan.ids.0.iter().map(|extent| extent.count).sum();
+    let ids: u64 = plan.ids.0.iter().map(|extent| u64::from(extent.count)).sum();
     let root = plan.ids.to_host(0).map_or_else(|_| "nobody".to_owned(), |id| id.to_string());
     let on_off = |on: bool, yes: &str, no: &str| (if on { yes } else { no }).to_owned();
     let privileges =

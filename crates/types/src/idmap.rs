@@ -67,7 +67,7 @@ impl IdMap {
         self.0
             .iter()
             .find(|extent| id >= extent.container && id - extent.container < extent.count)
-            .map(|extent| extent.host + (id - extent.container))
+            .and_then(|extent| extent.host.checked_add(id - extent.container))
             .ok_or(IdMapError(id))
     }
 
@@ -79,7 +79,7 @@ impl IdMap {
         self.0
             .iter()
             .find(|extent| id >= extent.host && id - extent.host < extent.count)
-            .map(|extent| extent.container + (id - extent.host))
+            .and_then(|extent| extent.container.checked_add(id - extent.host))
             .ok_or(IdMapError(id))
     }
 

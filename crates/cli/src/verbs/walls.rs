@@ -54,7 +54,10 @@ impl Finding {
 
 /// `walls`
 #[derive(clap::Args, Debug)]
-pub struct Walls {}
+pub struct Walls {
+    #[arg(hide = true)]
+    words: Vec<String>,
+}
 
 impl Verb for Walls {
     const SPELLINGS: &'static [&'static str] = &["walls"];
