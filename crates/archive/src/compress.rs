@@ -204,6 +204,17 @@ mod tests {
         }
     }
 
+    /// zstd:chunked, as podman pushes it, keeps its index in such frames.
+    #[test]
+    fn skippable_frames_are_skipped() {
+        let frame = [&[0x52, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"toc!"].concat();
+        let good = packed(&sample(), Compression::Zstd);
+        for stream in [[&frame[..], &good].concat(), [&good[..], &frame].concat(), [&good[..], &frame, &good].concat()]
+        {
+            assert!(unpacked(&stream, Limits::default()).unwrap().starts_with(&sample()));
+        }
+    }
+
     #[test]
     fn refuses_truncation_garbage_and_damage() {
         for how in [Compression::Gzip, Compression::Zstd] {

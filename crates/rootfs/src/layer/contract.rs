@@ -419,6 +419,111 @@ fn crashed_stagings_are_swept_and_living_ones_are_not() {
     }
 }
 
+#[test]
+fn a_full_disk_leaves_nothing() {
+    if !is_root() {
+        return;
+    }
+    let tmpfs = Filesystem::open("tmpfs").unwrap();
+    tmpfs.string("size", "1m").unwrap();
+    let tmpfs = tmpfs.create().unwrap().mount(MountAttrFlags::empty()).unwrap();
+    let layers = Root::new(tmpfs);
+    let bytes = archive(&[file("f", &vec![1; 3 << 20])]);
+    for backend in backends() {
+        let error = stage(&layers, &Hasher::sha256(&bytes), &mut &bytes[..], &backend).unwrap_err().to_string();
+        assert!(error.contains("No space left") && error.contains("prune"), "{error}");
+        let left = layers.open("tmp", OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap();
+        assert_eq!(tree::usage(left.as_fd()).unwrap().entries, 0);
+    }
+}
+
+mod any {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn path() -> impl Strategy<Value = String> {
+        let name = prop_oneof![
+            6 => Just("a"), 4 => Just("b"), 2 => Just("dev"), 1 => Just(".wh.a"), 1 => Just(".wh.b"),
+            1 => Just(".wh..wh..opq"), 1 => Just(".wh..wh.x"), 1 => Just("-"),
+        ];
+        proptest::collection::vec(name, 1..4).prop_map(|parts| parts.join("/"))
+    }
+
+    fn any_entry() -> impl Strategy<Value = (Entry, Vec<u8>)> {
+        let kind = prop_oneof![
+            4 => proptest::collection::vec(any::<u8>(), 0..9000).prop_map(|c| (Kind::File { size: c.len() as u64 }, c)),
+            4 => Just((Kind::Directory, vec![])),
+            2 => prop_oneof![Just("/"), Just(".."), Just("a"), Just("/etc")]
+                .prop_map(|target| (Kind::Symlink { target: target.into() }, vec![])),
+            2 => path().prop_map(|target| (Kind::Hardlink { target: target.into() }, vec![])),
+            1 => (0..2u32).prop_map(|minor| (Kind::CharDevice { major: 0, minor }, vec![])),
+            1 => Just((Kind::Fifo, vec![])),
+        ];
+        let opaque = prop_oneof![
+            8 => Just(vec![]),
+            1 => Just(vec![(b"user.x".to_vec(), b"1".to_vec())]),
+        ];
+        (path(), kind, 0..0o10000u32, 0..70_000u32, 0..2_000_000_000i64, opaque).prop_map(
+            |(path, (kind, content), mode, id, mtime, xattrs)| {
+                let path = path.into_bytes();
+                (Entry { path, kind, mode, uid: id, gid: id / 2, mtime, mtime_nsec: 0, xattrs }, content)
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        /// Whatever the archive, both backends refuse it with the same words or make the same tree.
+        #[test]
+        fn trees_are_the_same_or_refused_alike(entries in proptest::collection::vec(any_entry(), 1..14)) {
+            if is_root() {
+                let mut accepted: Vec<(Entry, Vec<u8>)> = Vec::new();
+                let mut index = Index::new();
+                for (entry, content) in entries {
+                    match index.place(&entry) {
+                        Ok(_) => accepted.push((entry, content)),
+                        Err(reason) => {
+                            let bytes = archive(&[&accepted[..], &[(entry, content)]].concat());
+                            for backend in backends() {
+                                let error = refusal(&bytes, &Hasher::sha256(&bytes), &backend, Limits::default());
+                                prop_assert!(error.ends_with(&reason), "{} {}", error, reason);
+                            }
+                            // Refused entries may have made their parents; begin anew.
+                            index = Index::new();
+                            for (entry, _) in &accepted {
+                                index.place(entry).unwrap();
+                            }
+                        }
+                    }
+                }
+                let bytes = archive(&accepted);
+                let [erofs, directory] = backends().map(|backend| {
+                    let (_keep, root) = unpacked(&bytes, &backend);
+                    listing(&root)
+                });
+                prop_assert_eq!(erofs, directory);
+            }
+        }
+
+        #[test]
+        fn damaged_layers_never_panic_and_leave_nothing(
+            entries in proptest::collection::vec(any_entry(), 1..6),
+            at in any::<proptest::sample::Index>(),
+            value in any::<u8>(),
+        ) {
+            let mut bytes = archive(&entries);
+            let diff_id = Hasher::sha256(&bytes);
+            let at = at.index(bytes.len());
+            bytes[at] ^= value | 1;
+            for backend in backends() {
+                refusal(&bytes, &diff_id, &backend, Limits::default());
+            }
+        }
+    }
+}
+
 /// Set `BULKHEAD_LAYER` to a real, plain tar (a Debian root by `mmdebstrap`) to compare with what GNU tar makes of it.
 #[test]
 #[ignore = "needs BULKHEAD_LAYER"]
@@ -460,4 +565,17 @@ fn measure() {
         let cpu = (after.tv_sec - before.tv_sec) as f64 + (after.tv_nsec - before.tv_nsec) as f64 / 1e9;
         println!("{backend:?}: staged {written:?}, committed {:?}, processor {cpu:.3} s", start.elapsed());
     }
+    let mut blob = std::fs::File::open(std::env::var("BULKHEAD_BLOB").unwrap()).unwrap();
+    let start = std::time::Instant::now();
+    let before = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let (_, source) = bulkhead_archive::compress::decoder(&mut blob, Limits::default()).unwrap();
+    let mut source = bulkhead_archive::hash::HashingReader::new(source, diff_id.algorithm());
+    let mut sink = std::fs::File::create(_keep.path().join("floor")).unwrap();
+    let mut buffer = vec![0; 256 << 10];
+    while let count @ 1.. = std::io::Read::read(&mut source, &mut buffer).unwrap() {
+        std::io::Write::write_all(&mut sink, &buffer[..count]).unwrap();
+    }
+    let after = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let cpu = (after.tv_sec - before.tv_sec) as f64 + (after.tv_nsec - before.tv_nsec) as f64 / 1e9;
+    println!("floor (inflate, hash, write): {:?}, processor {cpu:.3} s", start.elapsed());
 }

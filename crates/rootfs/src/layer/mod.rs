@@ -1,7 +1,7 @@
 //! Layers: a compressed tar becomes one EROFS image (or a directory), checked while it streams.
 //!
 //! Staging happens in `tmp/` below the layers' directory; what is staged carries a `flock`, so that the remains of a
-//! crashed process are told from work that is going on.
+//! crashed process are told from work that is going on. The next staging removes them.
 
 #[cfg(test)]
 mod contract;
@@ -60,6 +60,7 @@ fn stage_within(
     backend: &Backend,
     limits: Limits,
 ) -> Result<Staged, Error> {
+    sweep(layers)?;
     let place = Place::new(layers, diff_id, backend)?;
     pipe::expand(blob, diff_id.algorithm(), limits, |stream| {
         let reader = tar::Reader::new(stream, limits).end_mark_optional();

@@ -82,8 +82,8 @@ impl Place {
             let failed =
                 |errno| full_or_damaged(&format!("making {STAGING}/{name} below the layers' directory"), errno);
             let object = create(&staging, &name, directory).map_err(failed)?;
-            rustix::fs::flock(&object, FlockOperation::NonBlockingLockExclusive).map_err(failed)?;
             // A sweeper may have locked and removed it before we locked it.
+            rustix::io::retry_on_intr(|| rustix::fs::flock(&object, FlockOperation::LockExclusive)).map_err(failed)?;
             if rustix::fs::fstat(&object).map_err(failed)?.st_nlink > 0 {
                 return Ok(Self { layers: own, staging, name, object, directory, kept: false });
             }
