@@ -7,12 +7,47 @@
 //!   daemon holds state.
 //! * **Tests:** beside each module; `tests/` of the workspace drive the shipped program.
 
+mod base;
+mod builtin;
+mod changes;
+mod clock;
+mod commit;
+mod control;
+mod copy;
+mod devices;
 mod engine;
+mod events;
+mod filters;
+mod health;
+mod host;
+mod images;
+pub mod inside;
+mod inspect;
+mod layout;
+mod lifecycle;
+mod list;
+mod logging;
+mod logs;
+mod lookup;
 mod model;
+mod mounts;
+mod names;
+mod pending;
+mod record;
+mod repair;
 mod request;
+mod resources;
+mod rootless;
+mod signal;
+mod standing;
+mod stats;
+mod system;
+mod top;
+mod userfiles;
 pub mod view;
+mod volumes;
 
-pub use engine::*;
+pub use engine::{Engine, EngineOptions};
 pub use model::*;
 pub use request::*;
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
-use bulkhead_types::{Classified, ErrorClass, ExitStatus};
+use bulkhead_types::{Classified, ContainerId, Digest, ErrorClass, ExitStatus, ImageRef};
 
 /// What went wrong, with the cure. The text is complete: a door prints it behind `bulkhead: `.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,75 @@ impl Error {
     /// A new error.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
         Self { class, message: message.into(), exit_code: None }
+    }
+}
+
+impl Error {
+    /// The request is malformed or contradicts itself.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Invalid, message)
+    }
+
+    /// The named thing does not exist.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorClass::NotFound, message)
+    }
+
+    /// The state of the named thing does not permit the request.
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Conflict, message)
+    }
+
+    /// This build cannot do it.
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Unsupported, message)
+    }
+
+    /// A full disk, a damaged store, a bug.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Internal, message)
+    }
+
+    /// With a fixed exit code.
+    pub(crate) fn exiting(mut self, code: u8) -> Self {
+        self.exit_code = Some(code);
+        self
+    }
+
+    /// An input or output error on one of the engine's own files.
+    pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |error| {
+            let cure = match error.kind() {
+                std::io::ErrorKind::StorageFull => ": the disk is full; free some space and repeat",
+                std::io::ErrorKind::PermissionDenied => ": run as the user who owns it",
+                _ => "",
+            };
+            Self::internal(format!("{}: {error}{cure}", path.display()))
+        }
+    }
+}
+
+impl From<bulkhead_image::Error> for Error {
+    fn from(error: bulkhead_image::Error) -> Self {
+        Self::new(error.class, error.message)
+    }
+}
+
+impl From<bulkhead_rootfs::Error> for Error {
+    fn from(error: bulkhead_rootfs::Error) -> Self {
+        Self::new(error.class, error.message)
+    }
+}
+
+impl From<bulkhead_plan::PlanError> for Error {
+    fn from(error: bulkhead_plan::PlanError) -> Self {
+        Self::new(error.class, error.message)
+    }
+}
+
+impl From<bulkhead_sys::SysError> for Error {
+    fn from(error: bulkhead_sys::SysError) -> Self {
+        Self::internal(error.to_string())
     }
 }
 
@@ -101,4 +171,52 @@ pub struct Waited {
     pub status: ExitStatus,
     /// Something went wrong outside the container.
     pub error: String,
+}
+
+/// A recorded container.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// Its id.
+    pub id: ContainerId,
+    /// Sentences for the user.
+    pub warnings: Vec<String>,
+}
+
+/// A started container.
+#[derive(Debug)]
+pub struct StartedContainer {
+    /// Its id.
+    pub id: ContainerId,
+    /// Sentences for the user.
+    pub warnings: Vec<String>,
+    /// If one was asked for.
+    pub attachment: Option<Attachment>,
+}
+
+/// A fetched image.
+#[derive(Clone, Debug)]
+pub struct PulledImage {
+    /// Image id.
+    pub id: Digest,
+    /// Manifest digest.
+    pub digest: Digest,
+    /// Name.
+    pub reference: ImageRef,
+    /// False if it was here already.
+    pub changed: bool,
+}
+
+/// Something inside a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathStat {
+    /// Last component.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// `st_mode`.
+    pub mode: u32,
+    /// Seconds since the epoch.
+    pub mtime: i64,
+    /// Of a link.
+    pub link_target: String,
 }
