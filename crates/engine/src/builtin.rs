@@ -77,8 +77,7 @@ fn from_file(
     let (mut reader, writer) = std::io::pipe().map_err(|error| Error::internal(format!("pipe: {error}")))?;
     std::thread::scope(|scope| {
         let written = scope.spawn(move || write_tar(writer, name, size, open));
-        let image =
-            engine.image_store.add_layer(None, &mut reader, config, Some(reference), &engine.layer_sink());
+        let image = engine.image_store.add_layer(None, &mut reader, config, Some(reference), &engine.layer_sink());
         // Closing our end lets a writer that nobody reads any more come to an end.
         drop(reader);
         let written = written.join().map_err(|_| Error::internal("the image could not be written"))?;
@@ -127,7 +126,8 @@ fn check_static(path: &Path) -> Result<()> {
     let (entry_size, count) = (u64::from(u16_at(54)), u64::from(u16_at(56)));
     for number in 0..count {
         let mut kind = [0u8; 4];
-        file.read_exact_at(&mut kind, offset + number * entry_size).map_err(|_| refuse("damaged ELF program header"))?;
+        file.read_exact_at(&mut kind, offset + number * entry_size)
+            .map_err(|_| refuse("damaged ELF program header"))?;
         if u32::from_le_bytes(kind) == 3 {
             return Err(refuse(
                 "dynamically linked: the image would lack its loader and libraries; link it statically \

@@ -11,7 +11,11 @@ use crate::mounts::clean;
 /// # Errors
 /// In Docker's words, with the instruction named.
 pub(crate) fn apply(config: &mut Runtime, changes: &[String]) -> Result<()> {
-    changes.iter().flat_map(|change| change.lines()).filter(|line| !line.trim().is_empty()).try_for_each(|line| one(config, line))
+    changes
+        .iter()
+        .flat_map(|change| change.lines())
+        .filter(|line| !line.trim().is_empty())
+        .try_for_each(|line| one(config, line))
 }
 
 fn one(config: &mut Runtime, line: &str) -> Result<()> {
@@ -84,7 +88,8 @@ fn exposed(port: &str) -> Result<String> {
 
 /// `KEY VALUE…` or `KEY=VALUE KEY="VALUE"…`.
 fn pairs(name: &str, rest: &str) -> Result<Vec<(String, String)>> {
-    let words = quoted_words(rest).ok_or_else(|| Error::invalid(format!("{name}: a quote is not closed in {rest:?}")))?;
+    let words =
+        quoted_words(rest).ok_or_else(|| Error::invalid(format!("{name}: a quote is not closed in {rest:?}")))?;
     let is_old = words.first().is_some_and(|word| !word.contains('='));
     if is_old {
         let (key, value) = rest
@@ -94,9 +99,7 @@ fn pairs(name: &str, rest: &str) -> Result<Vec<(String, String)>> {
     }
     let pair = |word: String| match word.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(Error::invalid(format!(
-            "Syntax error - can't find = in {word:?}. Must be of the form: name=value"
-        ))),
+        _ => Err(Error::invalid(format!("Syntax error - can't find = in {word:?}. Must be of the form: name=value"))),
     };
     words.into_iter().map(pair).collect()
 }
@@ -167,7 +170,8 @@ mod tests {
 
     #[test]
     fn bad_ones_are_refused() {
-        for bad in ["RUN x", "CMD", "ENV A", "ENV A=\"x", "EXPOSE x", "EXPOSE 80/foo", "STOPSIGNAL FOO", "LABEL a=1 b"] {
+        for bad in ["RUN x", "CMD", "ENV A", "ENV A=\"x", "EXPOSE x", "EXPOSE 80/foo", "STOPSIGNAL FOO", "LABEL a=1 b"]
+        {
             assert!(applied(&[bad]).is_err(), "{bad}");
         }
         assert_eq!(applied(&["RUN x"]).unwrap_err().message, "run is not a valid change command");

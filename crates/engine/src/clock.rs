@@ -53,17 +53,13 @@ pub(crate) fn moment(text: &str) -> Result<Timestamp> {
     if let Ok(before) = bulkhead_types::parse_duration(text) {
         return Timestamp::now().checked_sub(before).map_err(|_| bad());
     }
-    for form in ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"] {
-        if let Ok(civil) = jiff::civil::DateTime::strptime(form, text)
-            && let Ok(zoned) = civil.to_zoned(jiff::tz::TimeZone::UTC)
-        {
-            return Ok(zoned.timestamp());
+    for form in ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"] {
+        if let Ok(civil) = jiff::civil::DateTime::strptime(form, text) {
+            return jiff::tz::TimeZone::UTC.to_timestamp(civil).map_err(|_| bad());
         }
     }
-    if let Ok(date) = text.parse::<jiff::civil::Date>()
-        && let Ok(zoned) = date.to_zoned(jiff::tz::TimeZone::UTC)
-    {
-        return Ok(zoned.timestamp());
+    if let Ok(date) = text.parse::<jiff::civil::Date>() {
+        return jiff::tz::TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).map_err(|_| bad());
     }
     Err(bad())
 }

@@ -61,9 +61,8 @@ impl Engine {
     ) -> Result<Digest> {
         let (mut reader, mut writer) = std::io::pipe().map_err(|error| Error::internal(format!("pipe: {error}")))?;
         std::thread::scope(|scope| {
-            let written = scope.spawn(move || {
-                self.rootfs.write_changes(record.id.as_str(), &record.layers, &mut writer)
-            });
+            let written =
+                scope.spawn(move || self.rootfs.write_changes(record.id.as_str(), &record.layers, &mut writer));
             let image = self.image_store.add_layer(Some(base), &mut reader, config, reference, &self.layer_sink());
             drop(reader);
             let written = written.join().map_err(|_| Error::internal("the changes could not be written"))?;

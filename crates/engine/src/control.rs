@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use bulkhead_plan::control::{Reply, Request};
+use bulkhead_plan::control::{IN_MEMFD, MAX_PACKET, Reply, Request};
 use bulkhead_sys::socket::Channel;
 
 use crate::engine::Engine;
@@ -11,7 +11,7 @@ use crate::model::{Error, Result};
 use crate::record::Record;
 
 /// Largest reply: a packet and a margin for its frame.
-const LARGEST: usize = bulkhead_plan::control::MAX_PACKET + 4096;
+const LARGEST: usize = MAX_PACKET + 4096;
 
 /// Opens one of the engine's own directories as a handle.
 ///
@@ -29,14 +29,12 @@ pub(crate) fn open_dir(path: &Path) -> Result<OwnedFd> {
 /// If the monitor went away.
 pub(crate) fn send(channel: &Channel, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<()> {
     let packet = serde_json::to_vec(request).map_err(|error| Error::internal(error.to_string()))?;
-    if packet.len() > bulkhead_plan::control::MAX_PACKET {
-        return Err(Error::invalid(format!(
-            "the request is too long ({} bytes): use shorter arguments and fewer environment variables, {} bytes at most",
-            packet.len(),
-            bulkhead_plan::control::MAX_PACKET
-        )));
+    if packet.len() <= MAX_PACKET {
+        return channel.send(&packet, fds).map_err(Error::from);
     }
-    channel.send(&packet, fds).map_err(Error::from)
+    let memory = crate::memory::sealed("request", &packet)?;
+    let fds: Vec<BorrowedFd<'_>> = std::iter::once(memory.as_fd()).chain(fds.iter().copied()).collect();
+    channel.send(IN_MEMFD, &fds).map_err(Error::from)
 }
 
 /// Receives a reply with its descriptors; `None` if the monitor went away. A refusal becomes an error.
@@ -109,9 +107,7 @@ impl Engine {
     /// Conflict if it does not; the monitor's refusal.
     pub(crate) fn ask_running(&self, record: &Record, request: &Request) -> Result<Reply> {
         let answer = self.ask(record.id.as_str(), request)?;
-        answer
-            .map(|(reply, _)| reply)
-            .ok_or_else(|| Error::conflict(format!("container {} is not running", record.id)))
+        answer.map(|(reply, _)| reply).ok_or_else(|| Error::conflict(format!("container {} is not running", record.id)))
     }
 }
 

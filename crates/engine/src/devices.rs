@@ -68,14 +68,18 @@ fn split(raw: &str) -> Result<(String, String, String)> {
         _ => return Err(Error::invalid(format!("invalid device specification: {raw}"))),
     };
     if raw.contains("nvidia.com/") || (!host.starts_with('/') && host.contains('=')) {
-        return Err(Error::unsupported(format!("--device {raw}: CDI device names are not supported; name a node below /dev")));
+        return Err(Error::unsupported(format!(
+            "--device {raw}: CDI device names are not supported; name a node below /dev"
+        )));
     }
     if !host.starts_with('/') || !inside.starts_with('/') {
         return Err(Error::invalid(format!("{raw} is not an absolute path")));
     }
     let inside = clean(inside);
     if !inside.starts_with("/dev/") {
-        return Err(Error::unsupported(format!("--device {raw}: device nodes exist below /dev only; write {host}:/dev/NAME")));
+        return Err(Error::unsupported(format!(
+            "--device {raw}: device nodes exist below /dev only; write {host}:/dev/NAME"
+        )));
     }
     Ok((clean(host), inside, access.to_owned()))
 }
@@ -91,7 +95,9 @@ mod tests {
         let zero = resolve("/dev/zero:/dev/nothing:r").unwrap();
         assert_eq!((zero[0].path.as_str(), zero[0].access.as_str()), ("/dev/nothing", "r"));
         assert_eq!(resolve("/dev/null:rw").unwrap()[0].path, "/dev/null");
-        for bad in ["null", "/dev/null:null", "/dev/null:/dev/x:q", "/etc/passwd:/dev/x", "/dev/null:/etc/x", "/dev/nope"] {
+        for bad in
+            ["null", "/dev/null:null", "/dev/null:/dev/x:q", "/etc/passwd:/dev/x", "/dev/null:/etc/x", "/dev/nope"]
+        {
             assert!(resolve(bad).is_err(), "{bad}");
         }
     }

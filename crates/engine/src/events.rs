@@ -29,9 +29,8 @@ impl Engine {
     /// If it cannot be opened.
     pub(crate) fn open_events(&self) -> Result<OwnedFd> {
         let path = self.layout.events();
-        let open = || {
-            std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(Error::at(&path))
-        };
+        let open =
+            || std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(Error::at(&path));
         let file = open()?;
         if file.metadata().map_err(Error::at(&path))?.len() > LARGEST {
             // Monitors hold the file open, so it is emptied in place: they go on at its new end.
@@ -41,11 +40,17 @@ impl Engine {
         Ok(file.into())
     }
 
-    /// Tells an event of a container.
-    pub(crate) fn tell(&self, record: &Record, action: &str, more: &[(&str, String)]) {
+    /// What each event of a container carries.
+    pub(crate) fn attributes(&self, record: &Record) -> BTreeMap<String, String> {
         let mut attributes = record.config.labels.clone();
         attributes.insert("image".into(), record.image.clone());
         attributes.insert("name".into(), record.name.clone());
+        attributes
+    }
+
+    /// Tells an event of a container.
+    pub(crate) fn tell(&self, record: &Record, action: &str, more: &[(&str, String)]) {
+        let mut attributes = self.attributes(record);
         attributes.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         let mut event = event("container", action, record.id.to_string(), attributes);
         event.status = action.to_owned();
@@ -62,11 +67,12 @@ impl Engine {
 
     /// An event that cannot be written must not fail the verb that it tells of.
     fn append(&self, event: &Event) {
-        let written = serde_json::to_vec(event).map_err(|error| Error::internal(error.to_string())).and_then(|mut line| {
-            line.push(b'\n');
-            let mut file = std::fs::File::from(self.open_events()?);
-            file.write_all(&line).map_err(Error::at(&self.layout.events()))
-        });
+        let written =
+            serde_json::to_vec(event).map_err(|error| Error::internal(error.to_string())).and_then(|mut line| {
+                line.push(b'\n');
+                let mut file = std::fs::File::from(self.open_events()?);
+                file.write_all(&line).map_err(Error::at(&self.layout.events()))
+            });
         drop(written);
     }
 
@@ -183,7 +189,8 @@ impl Tail {
     /// # Errors
     /// If it cannot be read.
     pub fn next_line(&mut self) -> Result<Option<String>> {
-        if self.reader.buffer().is_empty() && self.reader.get_ref().metadata().map_err(Error::at(&self.path))?.len() < self.read
+        if self.reader.buffer().is_empty()
+            && self.reader.get_ref().metadata().map_err(Error::at(&self.path))?.len() < self.read
         {
             self.reader.seek(std::io::SeekFrom::Start(0)).map_err(Error::at(&self.path))?;
             self.read = 0;

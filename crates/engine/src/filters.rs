@@ -26,7 +26,8 @@ pub(crate) fn has_label(labels: &BTreeMap<String, String>, wanted: &str) -> bool
 /// All wanted labels, and none of `label!`.
 pub(crate) fn fits_labels(filters: &Filters, labels: &BTreeMap<String, String>) -> bool {
     let values = |key: &str| filters.get(key).into_iter().flatten();
-    values("label").all(|wanted| has_label(labels, wanted)) && !values("label!").any(|unwanted| has_label(labels, unwanted))
+    values("label").all(|wanted| has_label(labels, wanted))
+        && !values("label!").any(|unwanted| has_label(labels, unwanted))
 }
 
 /// The boolean of a filter such as `dangling=true`.

@@ -45,8 +45,8 @@ pub(crate) fn merge(request: &HealthRequest, image: Option<&Healthcheck>) -> Res
 
 fn set(place: &mut i64, value: Option<Duration>, option: &str) -> Result<()> {
     let Some(value) = value else { return Ok(()) };
-    let nanoseconds = i64::try_from(value.as_nanos())
-        .map_err(|_| Error::invalid(format!("{option}: the duration is too long")))?;
+    let nanoseconds =
+        i64::try_from(value.as_nanos()).map_err(|_| Error::invalid(format!("{option}: the duration is too long")))?;
     if nanoseconds != 0 && nanoseconds < MILLISECOND {
         return Err(Error::invalid(format!("{option} cannot be less than 1ms")));
     }

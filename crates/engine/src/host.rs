@@ -15,6 +15,18 @@ pub(crate) fn processors() -> u64 {
     std::thread::available_parallelism().map_or(1, |count| u64::try_from(count.get()).unwrap_or(1))
 }
 
+/// Hard limit of open files of this process; `u64::MAX` for none.
+pub(crate) fn open_files() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX)
+}
+
+/// Processors that the kernel has directories for; 0 if it does not say.
+pub(crate) fn possible_processors() -> u32 {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+    let last = text.trim().rsplit(['-', ',']).next().and_then(|number| number.parse::<u32>().ok());
+    last.map_or(0, |last| last + 1)
+}
+
 /// The host's name.
 pub(crate) fn name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()

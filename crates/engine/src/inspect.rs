@@ -114,11 +114,15 @@ impl Engine {
 /// A concession's name and its sentence.
 pub(crate) fn concession(concession: &Concession) -> Value {
     let value = serde_json::to_value(concession).unwrap_or_default();
-    json!({ "Name": value.get("name"), "Detail": value.get("detail"), "Sentence": concession.sentence() })
+    json!({
+        "Name": value.get("name"),
+        "Detail": value.get("detail"),
+        "Sentence": format!("{}: {}", concession.title(), concession.consequence()),
+    })
 }
 
 fn digest(bytes: &[u8]) -> String {
-    bulkhead_archive::hash::sha256(bytes).hex().to_owned()
+    bulkhead_archive::hash::Hasher::sha256(bytes).hex().to_owned()
 }
 
 fn state(record: &Record, standing: &Standing) -> Value {
@@ -126,7 +130,8 @@ fn state(record: &Record, standing: &Standing) -> Value {
     let run = standing.state.as_ref().filter(|_| status.is_alive());
     let exit = standing.exit.as_ref();
     let started = run.map(|run| run.started_at.clone()).or_else(|| record.started_at.clone());
-    let error = record.start_error.as_ref().map(|(text, _)| text.clone()).or_else(|| exit.map(|exit| exit.error.clone()));
+    let error =
+        record.start_error.as_ref().map(|(text, _)| text.clone()).or_else(|| exit.map(|exit| exit.error.clone()));
     let mut view = json!({
         "Status": status.word(),
         "Running": status.is_alive(),
@@ -148,10 +153,7 @@ fn state(record: &Record, standing: &Standing) -> Value {
             .iter()
             .map(|one| json!({ "Start": one.start, "End": one.end, "ExitCode": one.exit_code, "Output": one.output }))
             .collect();
-        fields.insert(
-            "Health".into(),
-            json!({ "Status": health, "FailingStreak": run.failing_streak, "Log": log }),
-        );
+        fields.insert("Health".into(), json!({ "Status": health, "FailingStreak": run.failing_streak, "Log": log }));
     }
     view
 }
@@ -223,18 +225,15 @@ fn object(keys: &[String]) -> Value {
 }
 
 fn host_config(config: &ContainerConfig) -> Value {
-    let limits = &config.limits;
+    let mut view = settings(config);
+    if let (Some(fields), Value::Object(more)) = (view.as_object_mut(), resources(config)) {
+        fields.extend(more);
+    }
+    view
+}
+
+fn settings(config: &ContainerConfig) -> Value {
     let mode = |host: bool, own: &str| if host { "host".to_owned() } else { own.to_owned() };
-    let throttle = |kind: ThrottleKind| -> Vec<Value> {
-        let of = limits.throttle.iter().filter(|throttle| throttle.kind == kind);
-        of.map(|t| json!({ "Path": format!("/dev/block/{}:{}", t.major, t.minor), "Rate": t.rate })).collect()
-    };
-    let swap = match (limits.memory, limits.swap) {
-        (_, Some(u64::MAX)) => -1,
-        (Some(memory), Some(swap)) => i64::try_from(memory.saturating_add(swap)).unwrap_or(-1),
-        (Some(memory), None) => i64::try_from(memory).unwrap_or(-1),
-        (None, _) => 0,
-    };
     json!({
         "Binds": words(&config.binds),
         "ContainerIDFile": "",
@@ -269,6 +268,27 @@ fn host_config(config: &ContainerConfig) -> Value {
         "ShmSize": config.shm_size.unwrap_or(64 << 20),
         "Runtime": "bulkhead",
         "Isolation": config.level,
+        "Init": config.init,
+    })
+}
+
+fn resources(config: &ContainerConfig) -> Value {
+    let limits = &config.limits;
+    let throttle = |kind: ThrottleKind| -> Vec<Value> {
+        let of = limits.throttle.iter().filter(|throttle| throttle.kind == kind);
+        of.map(|t| json!({ "Path": format!("/dev/block/{}:{}", t.major, t.minor), "Rate": t.rate })).collect()
+    };
+    let swap = match (limits.memory, limits.swap) {
+        (_, Some(u64::MAX)) => -1,
+        (Some(memory), swap) => i64::try_from(memory.saturating_add(swap.unwrap_or(0))).unwrap_or(-1),
+        (None, _) => 0,
+    };
+    let bound = |value: Option<u64>| value.map_or(-1, |value| i64::try_from(value).unwrap_or(-1));
+    let ulimits = config
+        .rlimits
+        .iter()
+        .map(|limit| json!({ "Name": limit.name, "Soft": bound(limit.soft), "Hard": bound(limit.hard) }));
+    json!({
         "CpuShares": limits.cpu_shares.unwrap_or(0),
         "Memory": limits.memory.unwrap_or(0),
         "NanoCpus": config.nano_cpus,
@@ -286,13 +306,8 @@ fn host_config(config: &ContainerConfig) -> Value {
         "MemoryReservation": limits.memory_reservation.unwrap_or(0),
         "MemorySwap": swap,
         "OomKillDisable": false,
-        "PidsLimit": limits.pids.map(|pids| i64::try_from(pids).unwrap_or(-1)),
-        "Ulimits": config.rlimits.iter().map(|limit| json!({
-            "Name": limit.name,
-            "Soft": limit.soft.map_or(-1, |soft| i64::try_from(soft).unwrap_or(-1)),
-            "Hard": limit.hard.map_or(-1, |hard| i64::try_from(hard).unwrap_or(-1)),
-        })).collect::<Vec<_>>(),
-        "Init": config.init,
+        "PidsLimit": limits.pids.map(|pids| bound(Some(pids))),
+        "Ulimits": ulimits.collect::<Vec<_>>(),
     })
 }
 

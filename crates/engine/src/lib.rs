@@ -29,6 +29,7 @@ mod list;
 mod logging;
 mod logs;
 mod lookup;
+mod memory;
 mod model;
 mod mounts;
 mod names;
@@ -52,6 +53,7 @@ pub use model::*;
 pub use request::*;
 
 pub use bulkhead_image::{Progress, Removed, SaveFormat, Silent};
-pub use bulkhead_plan::control::{Exited, Streams};
+pub use bulkhead_plan::control::{Exited, RestartPolicy, Stats, Streams};
 pub use bulkhead_plan::{Concession, IsolationPlan, TerminalSize};
 pub use bulkhead_rootfs::{Change, ChangeKind, Volume};
+pub use bulkhead_sys::event::Signals;

@@ -62,12 +62,17 @@ impl Engine {
         for name in names {
             let Some(image) = self.image_store.find(name)? else { continue };
             let layers: Vec<_> = image.layers.iter().map(|layer| &layer.diff_id).collect();
-            ids.extend(images.iter().filter(|other| {
-                other.id == image.id
-                    || (!layers.is_empty()
-                        && other.layers.len() >= layers.len()
-                        && other.layers.iter().zip(&layers).all(|(have, wanted)| have.diff_id == **wanted))
-            }).map(|other| other.id.clone()));
+            ids.extend(
+                images
+                    .iter()
+                    .filter(|other| {
+                        other.id == image.id
+                            || (!layers.is_empty()
+                                && other.layers.len() >= layers.len()
+                                && other.layers.iter().zip(&layers).all(|(have, wanted)| have.diff_id == **wanted))
+                    })
+                    .map(|other| other.id.clone()),
+            );
         }
         Ok(Some(ids))
     }
@@ -151,7 +156,12 @@ pub(crate) fn sentence(record: &Record, standing: &Standing) -> String {
 }
 
 fn check_values(filters: &Filters) -> Result<()> {
-    let one_of = |key: &str, known: &[&str]| match filters.get(key).into_iter().flatten().find(|value| !known.contains(&value.as_str())) {
+    let one_of = |key: &str, known: &[&str]| match filters
+        .get(key)
+        .into_iter()
+        .flatten()
+        .find(|value| !known.contains(&value.as_str()))
+    {
         Some(value) => Err(Error::invalid(format!("invalid filter '{key}={value}'; known: {}", known.join(", ")))),
         None => Ok(()),
     };
@@ -217,7 +227,9 @@ mod tests {
 
     #[test]
     fn name_patterns() {
-        for (pattern, fits) in [("we", true), ("^/web$", true), ("^eb", false), ("eb$", true), ("/web", true), ("x", false)] {
+        for (pattern, fits) in
+            [("we", true), ("^/web$", true), ("^eb", false), ("eb$", true), ("/web", true), ("x", false)]
+        {
             assert_eq!(matches_name("web", pattern), fits, "{pattern}");
         }
     }

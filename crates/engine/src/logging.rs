@@ -45,7 +45,10 @@ fn max_size(value: &str) -> Result<u64> {
     if value == "-1" {
         return Ok(0);
     }
-    value.parse::<ByteSize>().map(|size| size.0).map_err(|error| Error::invalid(format!("invalid value for max-size: {error}")))
+    value
+        .parse::<ByteSize>()
+        .map(|size| size.0)
+        .map_err(|error| Error::invalid(format!("invalid value for max-size: {error}")))
 }
 
 #[cfg(test)]

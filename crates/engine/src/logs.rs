@@ -164,8 +164,10 @@ impl Follower {
 
     /// Rotated files, oldest first.
     fn older(&self) -> Vec<PathBuf> {
-        let mut paths: Vec<PathBuf> =
-            (1u32..).map(|number| self.dir.join(format!("json.log.{number}"))).take_while(|path| path.exists()).collect();
+        let mut paths: Vec<PathBuf> = (1u32..)
+            .map(|number| self.dir.join(format!("json.log.{number}")))
+            .take_while(|path| path.exists())
+            .collect();
         paths.reverse();
         paths
     }
@@ -227,7 +229,12 @@ mod tests {
         assert!(follower.next_line().unwrap().is_none());
         std::fs::write(&path, line("stdout", "a")).unwrap();
         assert_eq!(follower.next_line().unwrap().unwrap(), line("stdout", "a"));
-        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(line("stdout", "b").as_bytes()).unwrap();
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(line("stdout", "b").as_bytes())
+            .unwrap();
         std::fs::rename(&path, dir.path().join("json.log.1")).unwrap();
         std::fs::write(&path, line("stdout", "c")).unwrap();
         assert_eq!(follower.next_line().unwrap().unwrap(), line("stdout", "b"));

@@ -189,7 +189,10 @@ impl Record {
     /// If the container is being removed.
     pub fn apply(&mut self, transition: Transition) -> Result<()> {
         if self.phase == Phase::Removing && !matches!(transition, Transition::Removing) {
-            return Err(Error::conflict(format!("container {} is marked for removal and cannot be changed", self.name)));
+            return Err(Error::conflict(format!(
+                "container {} is marked for removal and cannot be changed",
+                self.name
+            )));
         }
         match transition {
             Transition::Started { by_policy } => {
@@ -220,9 +223,7 @@ impl Record {
         let path = layout.record(id);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(error)
-                if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
-            {
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
                 return Ok(None);
             }
             Err(error) => return Err(Error::at(&path)(error)),

@@ -160,9 +160,7 @@ impl Engine {
 
     /// Names, upper directories and ranges of containers that have no record.
     fn forget_strays(&self) -> Result<()> {
-        let is_stray = |id: &str| {
-            !self.layout.container(id).exists() && !self.layout.pending().join(id).exists()
-        };
+        let is_stray = |id: &str| !self.layout.container(id).exists() && !self.layout.pending().join(id).exists();
         for name in layout::names_in(&self.layout.root.join("names"))? {
             if let Some(id) = names::holder(&self.layout, &name)?
                 && is_stray(id.as_str())

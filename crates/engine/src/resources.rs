@@ -14,8 +14,21 @@ const LEAST_MEMORY: u64 = 6 << 20;
 
 /// Names of `--ulimit`.
 const ULIMITS: &[&str] = &[
-    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
-    "rttime", "sigpending", "stack",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
 ];
 
 /// The limits that a new container asks for; what it does not ask for is the plan's to decide.
@@ -119,9 +132,7 @@ fn processor(limits: &mut Limits, asked: &UpdateRequest) -> Result<()> {
     let (quota, period) = (asked.cpu_quota.filter(|q| *q != 0), asked.cpu_period.filter(|p| *p != 0));
     if let Some(nano) = nano {
         if quota.is_some() || period.is_some() {
-            return Err(Error::invalid(
-                "Conflicting options: Nano CPUs and CPU Period/Quota cannot both be set",
-            ));
+            return Err(Error::invalid("Conflicting options: Nano CPUs and CPU Period/Quota cannot both be set"));
         }
         let most = host::processors();
         if nano < 10_000_000 || nano > most * 1_000_000_000 {
@@ -134,7 +145,9 @@ fn processor(limits: &mut Limits, asked: &UpdateRequest) -> Result<()> {
     }
     if let Some(period) = period {
         if !(1_000..=1_000_000).contains(&period) {
-            return Err(Error::invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"));
+            return Err(Error::invalid(
+                "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+            ));
         }
         limits.cpu_period = Some(period);
     }
@@ -242,9 +255,7 @@ mod tests {
         assert!(
             text(|r| (r.memory, r.memory_swap) = (Some(64 << 20), Some(32 << 20))).starts_with("Minimum memoryswap")
         );
-        assert!(
-            text(|r| (r.memory, r.memory_reservation) = (Some(64 << 20), Some(65 << 20))).contains("reservation")
-        );
+        assert!(text(|r| (r.memory, r.memory_reservation) = (Some(64 << 20), Some(65 << 20))).contains("reservation"));
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! `top`: the processes inside, read from /proc by the host pids that the monitor names.
 
-use std::os::unix::fs::MetadataExt as _;
-
 use bulkhead_plan::control::{Reply, Request};
 use bulkhead_types::IdMap;
 
@@ -20,6 +18,7 @@ struct Process {
     stat: Vec<String>,
     name: String,
     words: String,
+    /// KiB.
     memory: u64,
 }
 
@@ -39,9 +38,10 @@ impl Engine {
         let ids = self.ids_of(record.id.as_str());
         let titles = columns.iter().map(|column| title(column).to_owned()).collect();
         // One that ended meanwhile is left out.
-        let rows = pids.into_iter().filter_map(read).map(|process| {
-            columns.iter().map(|column| cell(column, &process, &ids)).collect()
-        });
+        let rows = pids
+            .into_iter()
+            .filter_map(read)
+            .map(|process| columns.iter().map(|column| cell(column, &process, &ids)).collect());
         Ok((titles, rows.collect()))
     }
 
@@ -55,8 +55,8 @@ impl Engine {
 /// `-ef` and its like give the default; `-o a,b` or `-eo a,b` chooses.
 fn columns(args: &[String]) -> Result<Vec<&'static str>> {
     const KNOWN: &[&str] = &[
-        "user", "uid", "pid", "ppid", "pgid", "sid", "c", "pcpu", "stime", "tty", "time", "cmd", "args", "comm", "stat",
-        "rss", "vsz", "nice", "nlwp",
+        "user", "uid", "pid", "ppid", "pgid", "sid", "c", "pcpu", "stime", "tty", "time", "cmd", "args", "comm",
+        "stat", "rss", "vsz", "nice", "nlwp",
     ];
     let mut chosen = Vec::new();
     let mut words = args.iter().flat_map(|arg| arg.split_whitespace());
@@ -66,7 +66,12 @@ fn columns(args: &[String]) -> Result<Vec<&'static str>> {
             "-ef" | "-e" | "-f" | "ax" | "aux" | "-aux" | "-A" | "-eF" => continue,
             other => match other.strip_prefix("-o").or_else(|| other.strip_prefix("-eo")) {
                 Some(list) => list,
-                None => return Err(Error::unsupported(format!("top {other}: give -ef or -o with a list of {}", KNOWN.join(",")))),
+                None => {
+                    return Err(Error::unsupported(format!(
+                        "top {other}: give -ef or -o with a list of {}",
+                        KNOWN.join(",")
+                    )));
+                }
             },
         };
         for name in list.split(',').filter(|name| !name.is_empty()) {
@@ -85,9 +90,10 @@ fn columns(args: &[String]) -> Result<Vec<&'static str>> {
                 "euid" | "ruid" => "uid",
                 other => other,
             };
-            let known = KNOWN.iter().find(|known| **known == name).ok_or_else(|| {
-                Error::invalid(format!("top: unknown column {name:?}; known: {}", KNOWN.join(",")))
-            })?;
+            let known = KNOWN
+                .iter()
+                .find(|known| **known == name)
+                .ok_or_else(|| Error::invalid(format!("top: unknown column {name:?}; known: {}", KNOWN.join(","))))?;
             chosen.push(*known);
         }
     }
@@ -125,24 +131,20 @@ fn read(pid: u32) -> Option<Process> {
     let name = head.split_once('(')?.1.to_owned();
     let words = std::fs::read(dir.join("cmdline")).unwrap_or_default();
     let words = String::from_utf8_lossy(&words).trim_end_matches('\0').replace('\0', " ");
-    let resident = std::fs::read_to_string(dir.join("statm")).ok()?;
-    let pages: u64 = resident.split_whitespace().nth(1)?.parse().ok()?;
-    let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
+    let status = std::fs::read_to_string(dir.join("status")).ok()?;
+    let field = |key: &str, at: usize| -> Option<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+        line.split_whitespace().nth(at)?.parse().ok()
+    };
     Some(Process {
         pid,
-        uid: owner(&dir)?,
+        uid: u32::try_from(field("Uid:", 1)?).ok()?,
         stat: tail.split_whitespace().map(str::to_owned).collect(),
         words: if words.is_empty() { format!("[{name}]") } else { words },
         name,
-        memory: pages * page,
+        // A kernel thread has none.
+        memory: field("VmRSS:", 0).unwrap_or(0),
     })
-}
-
-fn owner(dir: &std::path::Path) -> Option<u32> {
-    let status = std::fs::read_to_string(dir.join("status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    let effective = line.split_whitespace().nth(1).and_then(|uid| uid.parse().ok());
-    effective.or_else(|| std::fs::metadata(dir).ok().map(|meta| meta.uid()))
 }
 
 fn cell(column: &str, process: &Process, ids: &IdMap) -> String {
@@ -175,7 +177,7 @@ fn cell(column: &str, process: &Process, ids: &IdMap) -> String {
         "time" => format!("{:02}:{:02}:{:02}", used / 3600, used / 60 % 60, used % 60),
         "comm" => process.name.clone(),
         "stat" => field(0),
-        "rss" => (process.memory / 1024).to_string(),
+        "rss" => process.memory.to_string(),
         "vsz" => (number(20) / 1024).to_string(),
         "nice" => field(16),
         "nlwp" => field(17),

@@ -1,6 +1,5 @@
 //! The three files that the engine writes for a container: `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use crate::model::{Error, Result};
@@ -64,8 +63,7 @@ pub(crate) fn hosts(config: &ContainerConfig) -> Result<String> {
     }
     for entry in &config.add_host {
         let (name, address) = check_add_host(entry)?;
-        // Writing to a String cannot fail.
-        drop(writeln!(text, "{address}\t{name}"));
+        text.push_str(&format!("{address}\t{name}\n"));
     }
     if config.network != "host" {
         // The container's own name must resolve: JVMs and mail programs ask for it at once.
@@ -73,7 +71,7 @@ pub(crate) fn hosts(config: &ContainerConfig) -> Result<String> {
             "" => String::new(),
             domain => format!("{}.{domain} ", config.hostname),
         };
-        drop(writeln!(text, "127.0.1.1\t{full}{}", config.hostname));
+        text.push_str(&format!("127.0.1.1\t{full}{}\n", config.hostname));
     }
     Ok(text)
 }
@@ -87,19 +85,19 @@ pub(crate) fn resolv_conf(config: &ContainerConfig) -> String {
     let mut text = String::from("# Written by bulkhead.\n");
     if config.network == "host" && config.dns.is_empty() {
         for line in host_file("/etc/resolv.conf").lines().filter(|line| line.starts_with("nameserver")) {
-            drop(writeln!(text, "{line}"));
+            text.push_str(&format!("{line}\n"));
         }
     }
     for address in &config.dns {
-        drop(writeln!(text, "nameserver {address}"));
+        text.push_str(&format!("nameserver {address}\n"));
     }
     // Docker's way of asking for no search list.
     let search: Vec<&str> = config.dns_search.iter().map(String::as_str).filter(|domain| *domain != ".").collect();
     if !search.is_empty() {
-        drop(writeln!(text, "search {}", search.join(" ")));
+        text.push_str(&format!("search {}\n", search.join(" ")));
     }
     if !config.dns_option.is_empty() {
-        drop(writeln!(text, "options {}", config.dns_option.join(" ")));
+        text.push_str(&format!("options {}\n", config.dns_option.join(" ")));
     }
     text
 }

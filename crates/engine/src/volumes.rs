@@ -82,10 +82,7 @@ impl Engine {
         };
         let users = self.volume_users(&volume.name)?;
         if !users.is_empty() {
-            return Err(Error::conflict(format!(
-                "remove {name}: volume is in use - [{}]",
-                users.join(", ")
-            )));
+            return Err(Error::conflict(format!("remove {name}: volume is in use - [{}]", users.join(", "))));
         }
         self.rootfs.remove_volume(&volume.name)?;
         self.tell_of("volume", "destroy", &volume.name, &[("driver", "local".into())]);

@@ -101,14 +101,12 @@ impl Engine {
     fn make_volumes(&self, config: &mut ContainerConfig) -> Result<()> {
         for spec in &mut config.mounts {
             if let Source::Volume(volume) = &mut spec.source {
-                let is_new = volume.name.as_deref().map_or(Ok(true), |name| {
-                    self.rootfs.volume(name).map(|found| found.is_none())
-                })?;
-                let made = self.rootfs.create_volume(
-                    volume.name.as_deref(),
-                    volume.labels.clone(),
-                    volume.options.clone(),
-                )?;
+                let is_new = volume
+                    .name
+                    .as_deref()
+                    .map_or(Ok(true), |name| self.rootfs.volume(name).map(|found| found.is_none()))?;
+                let made =
+                    self.rootfs.create_volume(volume.name.as_deref(), volume.labels.clone(), volume.options.clone())?;
                 if is_new {
                     self.tell_of("volume", "create", &made.name, &[("driver", "local".into())]);
                 }
@@ -153,9 +151,10 @@ impl Engine {
             })
             .exiting(125)),
             _ => {
-                let reference: ImageRef = request.image.parse().map_err(|error: bulkhead_types::ReferenceError| {
-                    Error::invalid(error.to_string()).exiting(125)
-                })?;
+                let reference: ImageRef = request
+                    .image
+                    .parse()
+                    .map_err(|error: bulkhead_types::ReferenceError| Error::invalid(error.to_string()).exiting(125))?;
                 if request.pull != PullPolicy::Always {
                     progress.update("", &format!("Unable to find image '{}' locally", reference.familiar()), 0, 0);
                 }
@@ -171,9 +170,7 @@ impl Engine {
 fn check_name(name: &str) -> Result<()> {
     let valid: std::result::Result<ContainerName, _> = name.parse();
     valid.map(|_| ()).map_err(|_| {
-        Error::invalid(format!(
-            "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
-        ))
+        Error::invalid(format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"))
     })
 }
 

@@ -122,9 +122,7 @@ fn check(config: &ContainerConfig) -> Result<()> {
     }
     let score = config.oom_score_adj;
     if !(-1000..=1000).contains(&score) {
-        return Err(Error::invalid(format!(
-            "Invalid value {score}, range for oom score adj is [-1000, 1000]"
-        )));
+        return Err(Error::invalid(format!("Invalid value {score}, range for oom score adj is [-1000, 1000]")));
     }
     Ok(())
 }
@@ -144,7 +142,10 @@ fn refuse_what_is_missing(request: &CreateRequest) -> Result<()> {
         ));
     }
     if !matches!(request.userns_mode.as_str(), "" | "private") {
-        return Err(Error::invalid(format!("invalid --userns: {}: write private or leave it out", request.userns_mode)));
+        return Err(Error::invalid(format!(
+            "invalid --userns: {}: write private or leave it out",
+            request.userns_mode
+        )));
     }
     if request.tty && request.log_driver.as_deref() == Some("") {
         return Err(Error::invalid("--log-driver: a name is expected"));
@@ -206,9 +207,9 @@ fn workdir(request: &CreateRequest, image: &Runtime) -> Result<String> {
     match text {
         "" => Ok("/".into()),
         text if text.starts_with('/') => Ok(clean(text)),
-        text => Err(Error::invalid(format!(
-            "the working directory '{text}' is invalid, it needs to be an absolute path"
-        ))),
+        text => {
+            Err(Error::invalid(format!("the working directory '{text}' is invalid, it needs to be an absolute path")))
+        }
     }
 }
 

@@ -1,12 +1,11 @@
 //! Starts a monitor and hands a container over to it.
 
-use std::io::Write as _;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use bulkhead_plan::handover::{Answer, HandOver, Started};
 use bulkhead_sys::socket::Channel;
-use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{Mode, OFlags};
 
 use crate::model::{Error, Result};
 
@@ -45,10 +44,11 @@ pub(crate) fn hand_over(message: &HandOver, bag: Bag) -> Result<Started> {
         return Err(Error::invalid(format!("{} mounts and handles: at most {MOST} are possible", bag.0.len())));
     }
     let json = serde_json::to_vec(message).map_err(|error| Error::internal(error.to_string()))?;
-    let memory = sealed(&json)?;
+    let memory = crate::memory::sealed("handover", &json)?;
     let (ours, theirs) = Channel::pair()?;
     let monitor = open_monitor()?;
-    let kept: Vec<String> = KEPT.iter().filter_map(|key| std::env::var(key).ok().map(|value| format!("{key}={value}"))).collect();
+    let kept: Vec<String> =
+        KEPT.iter().filter_map(|key| std::env::var(key).ok().map(|value| format!("{key}={value}"))).collect();
     let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
     bulkhead_sys::spawn::program(monitor.as_fd(), &["bulkhead-monitor"], &kept, &[(3, theirs.as_fd())])?;
     drop(theirs);
@@ -62,23 +62,9 @@ pub(crate) fn hand_over(message: &HandOver, bag: Bag) -> Result<Started> {
     let (bytes, _) = packet.ok_or_else(died)?;
     match serde_json::from_slice(&bytes) {
         Ok(Answer::Started(started)) => Ok(started),
-        Ok(Answer::NotStarted(failure)) => {
-            Err(Error::new(failure.class, failure.message).exiting(failure.exit_code))
-        }
+        Ok(Answer::NotStarted(failure)) => Err(Error::new(failure.class, failure.message).exiting(failure.exit_code)),
         Err(error) => Err(Error::internal(format!("the monitor's answer cannot be read: {error}")).exiting(125)),
     }
-}
-
-/// The bytes in a memory file that nobody can change any more.
-fn sealed(bytes: &[u8]) -> Result<OwnedFd> {
-    let failed = |errno: rustix::io::Errno| Error::internal(format!("memfd_create: {errno}"));
-    let memory =
-        rustix::fs::memfd_create("handover", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(failed)?;
-    let mut file = std::fs::File::from(memory);
-    file.write_all(bytes).map_err(|error| Error::internal(format!("the hand-over could not be written: {error}")))?;
-    rustix::fs::fcntl_add_seals(&file, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)
-        .map_err(failed)?;
-    Ok(file.into())
 }
 
 /// The monitor's program lies beside our own.

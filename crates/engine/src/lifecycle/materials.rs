@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use bulkhead_plan::handover::{AttachedHandle, Handles};
-use bulkhead_plan::{Mount, MountFlags, MountSource, control::Streams};
+use bulkhead_plan::{HostMounts, Mount, MountFlags, MountSource, control::Streams};
 use bulkhead_rootfs::BindOptions;
 use bulkhead_sys::socket::Channel;
 use bulkhead_types::IdMap;
@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::layout;
 use crate::model::{Error, Result};
 use crate::mounts::{MountSpec, Source};
-use crate::record::Record;
+use crate::record::{ContainerConfig, Record};
 use crate::userfiles;
 
 use super::handover::Bag;
@@ -24,6 +24,7 @@ pub(crate) struct Materials {
     pub bag: Bag,
     pub handles: Handles,
     pub mounts: Vec<Mount>,
+    pub host_mounts: HostMounts,
 }
 
 impl Engine {
@@ -49,16 +50,16 @@ impl Engine {
             opened.push((spec, bound));
         }
         let mut handles = self.own_handles(id, &mut bag, root)?;
-        handles.attached =
-            attach.map(|(socket, streams)| AttachedHandle { socket: bag.add(socket), streams });
+        handles.attached = attach.map(|(socket, streams)| AttachedHandle { socket: bag.add(socket), streams });
         for (spec, bound) in opened {
             let file = bound.as_ref().is_some_and(|bound| bound.file);
             let index = bound.map_or(0, |bound| bag.add(bound.mount));
             mounts.push(planned(spec, index, file));
         }
         self.engine_files(record, ids, &mut bag, &mut mounts)?;
+        let host_mounts = host_mounts(&record.config, &mut bag)?;
         handles.count = bag.count();
-        Ok(Materials { bag, handles, mounts })
+        Ok(Materials { bag, handles, mounts, host_mounts })
     }
 
     /// Handle 0 is the root by agreement.
@@ -86,7 +87,8 @@ impl Engine {
                 let name = volume.name.as_deref().ok_or_else(|| {
                     Error::internal(format!("the volume at {} has no name: its creation was cut off", spec.target))
                 })?;
-                let populate = (!volume.no_copy && volume.subpath.is_none()).then(|| (root.as_fd(), spec.target.as_str()));
+                let populate =
+                    (!volume.no_copy && volume.subpath.is_none()).then(|| (root.as_fd(), spec.target.as_str()));
                 if self.rootfs.volume(name)?.is_none() {
                     // Docker, too, makes a named volume anew when it was removed between two starts.
                     self.rootfs.create_volume(Some(name), volume.labels.clone(), volume.options.clone())?;
@@ -115,6 +117,24 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Clones of the host's pseudo file systems, where the container shares the namespace that they belong to.
+fn host_mounts(config: &ContainerConfig, bag: &mut Bag) -> Result<HostMounts> {
+    let mut clone = |wanted: bool, path: &str| -> Result<Option<u32>> {
+        if !wanted {
+            return Ok(None);
+        }
+        let mount = bulkhead_sys::mount::clone_tree(rustix::fs::CWD, path, false)?;
+        Ok(Some(bag.add(mount)))
+    };
+    let has_mqueue = config.host_ipc && std::path::Path::new("/dev/mqueue").is_dir();
+    Ok(HostMounts {
+        sysfs: clone(config.network == "host", "/sys")?,
+        proc: clone(config.host_pid, "/proc")?,
+        mqueue: clone(has_mqueue, "/dev/mqueue")?,
+        cgroup: clone(config.host_cgroup, "/sys/fs/cgroup")?,
+    })
 }
 
 /// Our own executable, which monitors start again and containers run for `cp`.

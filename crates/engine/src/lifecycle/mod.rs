@@ -16,6 +16,6 @@ mod wait;
 mod wishes;
 
 pub(crate) use create::platform_of;
-pub(crate) use handover::{Bag, hand_over, repair_cgroup};
+pub(crate) use handover::repair_cgroup;
 pub(crate) use materials::own_executable;
 pub(crate) use wishes::{process_of, seal_dry};

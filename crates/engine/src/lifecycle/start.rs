@@ -1,11 +1,13 @@
 //! `start`: open, seal, hand over. Everything that a failed start made is undone by dropping it.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use bulkhead_plan::control::{Reply, Request, Streams};
-use bulkhead_plan::handover::{HandOver, RestartPolicy};
+use bulkhead_plan::handover::{HandOver, LogDriver, LogPolicy, RestartPolicy};
+use bulkhead_plan::{Mount, MountFlags, MountSource, Process};
 use bulkhead_types::ContainerId;
 
+use crate::control::open_dir;
 use crate::engine::Engine;
 use crate::layout;
 use crate::model::{Attachment, Error, Result, StartedContainer};
@@ -14,8 +16,11 @@ use crate::record::{Record, Transition};
 use crate::{health, host, signal};
 
 use super::handover::hand_over;
-use super::materials::attachment_pair;
+use super::materials::{attachment_pair, own_executable};
 use super::wishes;
+
+/// Where our executable lies in a throw-away cell: `/dev` is memory, so nothing of it stays.
+const PROGRAM: &str = "/dev/.bulkhead";
 
 impl Engine {
     /// Starts a created or stopped container. With `attach`, the attachment exists before the process does.
@@ -103,7 +108,7 @@ impl Engine {
         let range = self.rootfs.lease_range(id).or_else(|error| self.lease_from_stopped(id, error.into()))?;
         let ids = range.container_map();
         let materials = self.materials(record, &ids, attach)?;
-        let plan = wishes::seal(&record.config, ids, materials.mounts)?;
+        let plan = wishes::seal(&record.config, ids, materials.mounts, materials.host_mounts)?;
         let path = self.layout.running(id).join("plan.json");
         let json = serde_json::to_vec(&plan).map_err(|error| Error::internal(error.to_string()))?;
         std::fs::write(&path, json).map_err(Error::at(&path))?;
@@ -128,6 +133,7 @@ impl Engine {
             stop_timeout: config.stop_timeout.unwrap_or(10),
             engine_args: self.arguments.clone(),
             cgroup,
+            attributes: self.attributes(record),
             plan,
         };
         let started = hand_over(&message, materials.bag)?;
@@ -169,5 +175,60 @@ impl Engine {
         let exit_code = error.exit_code.unwrap_or(125);
         record.apply(Transition::NotStarted { error: error.message.clone(), exit_code })?;
         record.save(&self.layout)
+    }
+}
+
+impl Engine {
+    /// A throw-away cell on a stopped container's root, with our own executable as its only process. The caller holds
+    /// the container's mark and takes the run-time directory away.
+    ///
+    /// # Errors
+    /// What hinders the start.
+    pub(crate) fn start_throw_away(&self, record: &Record, process: Process) -> Result<Attachment> {
+        let id = record.id.as_str();
+        let ids = self.rootfs.lease_range(id)?.container_map();
+        let streams = Streams { stdin: true, stdout: true, stderr: true };
+        let (channel, theirs) = attachment_pair(streams)?;
+        let mut materials = self.materials(record, &ids, Some(theirs))?;
+        // Its end, its log and its events are nobody's business.
+        let scratch = self.layout.running(id).join("copy");
+        layout::make_private(&scratch)?;
+        let null =
+            std::fs::OpenOptions::new().append(true).open("/dev/null").map_err(Error::at("/dev/null".as_ref()))?;
+        materials.handles.data_dir = materials.bag.add(open_dir(&scratch)?);
+        materials.handles.events = materials.bag.add(null.into());
+        let program = materials.bag.add(bulkhead_sys::mount::clone_tree(own_executable()?.as_fd(), "", false)?);
+        materials.handles.count = materials.bag.count();
+        let mut config = record.config.clone();
+        config.init = false;
+        config.tty = false;
+        let mut plan = wishes::seal(&config, ids, materials.mounts, materials.host_mounts)?;
+        plan.mounts.push(Mount {
+            target: PROGRAM.into(),
+            source: MountSource::Handle { index: program, label: "bulkhead".into(), file: true },
+            flags: MountFlags { read_only: true, ..MountFlags::DATA },
+        });
+        let words = process.args.get(1..).unwrap_or_default().iter().cloned();
+        plan.process = Process { args: std::iter::once(PROGRAM.to_owned()).chain(words).collect(), ..process };
+        let message = HandOver {
+            container: record.id.clone(),
+            name: record.name.clone(),
+            plan,
+            handles: materials.handles,
+            logs: LogPolicy { driver: LogDriver::None, max_size: 0, max_files: 1 },
+            health: None,
+            restart: RestartPolicy::No,
+            restarts: 0,
+            stdin_open: true,
+            stdin_once: true,
+            remove: false,
+            stop_signal: 15,
+            stop_timeout: 1,
+            engine_args: self.arguments.clone(),
+            cgroup: self.cgroup_for(record, &mut Vec::new()),
+            attributes: self.attributes(record),
+        };
+        hand_over(&message, materials.bag)?;
+        Ok(Attachment { channel, terminal: false })
     }
 }

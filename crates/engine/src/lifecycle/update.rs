@@ -21,7 +21,9 @@ impl Engine {
         let mut record = Record::load(&self.layout, found.id.as_str())?
             .ok_or_else(|| Error::not_found(format!("No such container: {container}")))?;
         if record.config.remove && request.restart.is_some_and(|policy| policy != Default::default()) {
-            return Err(Error::invalid("Restart policy cannot be updated because AutoRemove is enabled for the container"));
+            return Err(Error::invalid(
+                "Restart policy cannot be updated because AutoRemove is enabled for the container",
+            ));
         }
         let before = record.config.limits.clone();
         let after = resources::changed(&before, request)?;

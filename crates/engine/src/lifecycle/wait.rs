@@ -54,10 +54,9 @@ impl Engine {
     fn recorded_end(&self, record: &Record) -> Result<Waited> {
         let standing = self.standing(record)?;
         let code = standing.exit_code(record);
-        Ok(standing.exit.map_or_else(
-            || Waited { status: bulkhead_types::ExitStatus::Code(code), error: String::new() },
-            of,
-        ))
+        Ok(standing
+            .exit
+            .map_or_else(|| Waited { status: bulkhead_types::ExitStatus::Code(code), error: String::new() }, of))
     }
 }
 

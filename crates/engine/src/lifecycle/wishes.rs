@@ -1,7 +1,7 @@
 //! From a recorded configuration to the plan's wishes.
 
-use bulkhead_plan::{IsolationPlan, Mount, MountFlags, MountSource, Process, TerminalSize, Wishes};
-use bulkhead_plan::NetworkWish;
+use bulkhead_plan::{HostFacts, HostMounts, IsolationPlan, Mount, MountFlags, MountSource, NetworkWish, Process};
+use bulkhead_plan::{TerminalSize, Wishes};
 use bulkhead_types::{ContainerId, IdMap, IdRange};
 
 use crate::devices;
@@ -17,7 +17,12 @@ const MOST_MOUNTS: usize = 180;
 ///
 /// # Errors
 /// If the plan refuses a wish.
-pub(crate) fn seal(config: &ContainerConfig, ids: IdMap, mounts: Vec<Mount>) -> Result<IsolationPlan> {
+pub(crate) fn seal(
+    config: &ContainerConfig,
+    ids: IdMap,
+    mounts: Vec<Mount>,
+    host_mounts: HostMounts,
+) -> Result<IsolationPlan> {
     let mut found = Vec::new();
     for device in &config.devices {
         found.extend(devices::resolve(device)?);
@@ -50,6 +55,12 @@ pub(crate) fn seal(config: &ContainerConfig, ids: IdMap, mounts: Vec<Mount>) -> 
         limits: config.limits.clone(),
         shm_size: config.shm_size,
         oom_score_adj: config.oom_score_adj,
+        host: HostFacts {
+            memory: host::memory(),
+            open_files: host::open_files(),
+            processors: host::possible_processors(),
+        },
+        host_mounts,
     };
     IsolationPlan::sealed(wishes).map_err(|error| Error::from(error).exiting(125))
 }
@@ -63,7 +74,9 @@ pub(crate) fn seal_dry(config: &ContainerConfig) -> Result<IsolationPlan> {
         return Err(Error::invalid(format!("{} mounts: at most {MOST_MOUNTS} are possible", config.mounts.len())));
     }
     let mounts = config.mounts.iter().zip(1u32..).map(|(spec, index)| planned(spec, index, false)).collect();
-    seal(config, IdRange { base: 0x7000_0000, count: bulkhead_types::CONTAINER_IDS }.container_map(), mounts)
+    let any = HostMounts { sysfs: Some(1), proc: Some(1), mqueue: Some(1), cgroup: Some(1) };
+    let ids = IdRange { base: 0x7000_0000, count: bulkhead_types::CONTAINER_IDS }.container_map();
+    seal(config, ids, mounts, any)
 }
 
 /// One mount of the plan; `index` and `file` are of its handle.

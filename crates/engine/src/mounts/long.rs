@@ -57,9 +57,10 @@ pub(crate) fn parse_long(raw: &str) -> Result<MountSpec> {
 }
 
 fn bind(fields: Fields) -> Result<Source> {
-    let source = fields.source.filter(|source| !source.is_empty()).ok_or_else(|| {
-        Error::invalid("invalid mount config for type \"bind\": field Source must not be empty")
-    })?;
+    let source = fields
+        .source
+        .filter(|source| !source.is_empty())
+        .ok_or_else(|| Error::invalid("invalid mount config for type \"bind\": field Source must not be empty"))?;
     Ok(Source::Bind { path: host_path(&source)?, create: false, recursive: fields.recursive.unwrap_or(true) })
 }
 
@@ -111,7 +112,9 @@ fn read_field(fields: &mut Fields, field: &str, raw: &str) -> Result<()> {
     let Some(value) = value else {
         return Err(Error::invalid(format!("invalid field '{field}' must be a key=value pair")));
     };
-    read_value(fields, &key, value)?.then_some(()).ok_or_else(|| Error::invalid(format!("unexpected key '{key}' in '{raw}'")))
+    read_value(fields, &key, value)?
+        .then_some(())
+        .ok_or_else(|| Error::invalid(format!("unexpected key '{key}' in '{raw}'")))
 }
 
 /// False for an unknown key.
@@ -226,7 +229,10 @@ mod tests {
             ("type=tmpfs,target=/x,tmpfs-size=many", "invalid value for tmpfs-size: many"),
             ("type=tmpfs,target=/x,volume-nocopy", "cannot mix 'volume-*' options with mount type 'tmpfs'"),
             ("type=bind,target=/x", "invalid mount config for type \"bind\": field Source must not be empty"),
-            ("type=tmpfs,src=/a,target=/x", "invalid mount config for type \"tmpfs\": field Source must not be specified"),
+            (
+                "type=tmpfs,src=/a,target=/x",
+                "invalid mount config for type \"tmpfs\": field Source must not be specified",
+            ),
             ("type=foo,target=/x", "invalid mount config for type \"foo\": mount type unknown: \"foo\""),
         ] {
             assert_eq!(parse_long(raw).unwrap_err().message, text);

@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn sharing_can_take_writing_away() {
-        let mounts = [parse_short("v:/a").unwrap(), parse_short("/h:/b:ro").unwrap(), parse_tmpfs("/t").unwrap()];
+        let mounts = [parse_short("vol:/a").unwrap(), parse_short("/h:/b:ro").unwrap(), parse_tmpfs("/t").unwrap()];
         let shared = share(&mounts, true);
         assert_eq!(shared.len(), 2);
         assert!(shared.iter().all(|spec| spec.read_only));

@@ -124,7 +124,8 @@ pub(crate) fn clean(path: &str) -> String {
 pub(crate) fn check_volume_name(name: &str) -> Result<()> {
     let mut bytes = name.bytes();
     let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    if first && name.len() >= 2 && name.len() <= 255 && bytes.all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) {
+    if first && name.len() >= 2 && name.len() <= 255 && bytes.all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+    {
         return Ok(());
     }
     if name.len() == 1 {

@@ -32,7 +32,11 @@ pub(crate) fn parse_short(raw: &str) -> Result<MountSpec> {
     let Some(source) = source else {
         return Ok(MountSpec::anonymous(clean_target("volume", target)?));
     };
-    if source.starts_with('/') || source == "." || source == ".." || source.starts_with("./") || source.starts_with("../")
+    if source.starts_with('/')
+        || source == "."
+        || source == ".."
+        || source.starts_with("./")
+        || source.starts_with("../")
     {
         let target = clean_target("bind", target)?;
         let source = Source::Bind { path: host_path(source)?, create: true, recursive: true };
@@ -40,11 +44,7 @@ pub(crate) fn parse_short(raw: &str) -> Result<MountSpec> {
     }
     check_volume_name(source)?;
     let volume = VolumeSource { name: Some(source.to_owned()), no_copy: mode.no_copy, ..VolumeSource::default() };
-    Ok(MountSpec {
-        target: clean_target("volume", target)?,
-        source: Source::Volume(volume),
-        read_only: mode.read_only,
-    })
+    Ok(MountSpec { target: clean_target("volume", target)?, source: Source::Volume(volume), read_only: mode.read_only })
 }
 
 fn parse_mode(text: &str) -> Result<Mode> {

@@ -26,7 +26,9 @@ pub(crate) fn parse_tmpfs(raw: &str) -> Result<MountSpec> {
             // The owner inside is root anyway.
             Some(("uid" | "gid", "0")) => {}
             Some(("uid" | "gid" | "nr_blocks" | "mpol" | "huge", _)) => {
-                return Err(Error::unsupported(format!("tmpfs option {option:?} is not supported; use size, mode, nr_inodes")));
+                return Err(Error::unsupported(format!(
+                    "tmpfs option {option:?} is not supported; use size, mode, nr_inodes"
+                )));
             }
             None => match option {
                 "exec" => exec = true,
