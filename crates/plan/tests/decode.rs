@@ -1,6 +1,8 @@
 //! Messages as a hostile or broken peer might send them: decoding never panics, and what does decode can be used by
 //! every pure function without a panic.
 
+#![allow(clippy::unwrap_used)]
+
 use bulkhead_plan::control::{Exec, Reply, Request};
 use bulkhead_plan::handover::{Answer, HandOver};
 use bulkhead_plan::{HostFacts, HostMounts, IsolationPlan, Process, Wishes, seccomp, steps};
