@@ -26,7 +26,7 @@ impl Mark {
     /// # Errors
     /// If the file cannot be made or locked.
     pub fn hold(dir: &Path, id: &str) -> Result<Self> {
-        Self::take(dir, id, FlockOperation::LockExclusive)?
+        Self::take(dir, id, FlockOperation::LockExclusive, true)?
             .ok_or_else(|| Error::internal(format!("the mark of {id} could not be locked")))
     }
 
@@ -35,19 +35,26 @@ impl Mark {
     /// # Errors
     /// If the file cannot be made or locked for another reason.
     pub fn try_hold(dir: &Path, id: &str) -> Result<Option<Self>> {
-        Self::take(dir, id, FlockOperation::NonBlockingLockExclusive)
+        Self::take(dir, id, FlockOperation::NonBlockingLockExclusive, true)
     }
 
-    fn take(dir: &Path, id: &str, how: FlockOperation) -> Result<Option<Self>> {
+    /// A mark that somebody left behind; `None` if it is held or gone.
+    ///
+    /// # Errors
+    /// If the file cannot be opened or locked for another reason.
+    pub fn pick_up(dir: &Path, id: &str) -> Result<Option<Self>> {
+        Self::take(dir, id, FlockOperation::NonBlockingLockExclusive, false)
+    }
+
+    fn take(dir: &Path, id: &str, how: FlockOperation, create: bool) -> Result<Option<Self>> {
         let path = dir.join(id);
         loop {
-            let file = std::fs::OpenOptions::new()
-                .read(true)
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(&path)
-                .map_err(Error::at(&path))?;
+            let opened = std::fs::OpenOptions::new().read(true).append(true).create(create).mode(0o600).open(&path);
+            let file = match opened {
+                Ok(file) => file,
+                Err(error) if !create && error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(Error::at(&path)(error)),
+            };
             match flock(&file, how) {
                 Ok(()) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
@@ -61,12 +68,12 @@ impl Mark {
         }
     }
 
-    /// Notes what a repair has to know.
+    /// Notes what a repair has to know, as a line of its own.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn note(&mut self, text: &str) -> Result<()> {
-        self.file.write_all(text.as_bytes()).map_err(Error::at(&self.path))
+        self.file.write_all(format!("{text}\n").as_bytes()).map_err(Error::at(&self.path))
     }
 
     /// What was noted.
@@ -115,7 +122,9 @@ mod tests {
         mark.note("name web").unwrap();
         mark.abandon();
         let mut found = Mark::try_hold(dir.path(), "a").unwrap().unwrap();
-        assert_eq!(found.notes().unwrap(), "name web");
+        assert_eq!(found.notes().unwrap(), "name web\n");
+        drop(found);
+        assert!(Mark::pick_up(dir.path(), "a").unwrap().is_none());
     }
 
     #[test]

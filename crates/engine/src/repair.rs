@@ -27,7 +27,7 @@ impl Engine {
     /// If something cannot be put right.
     pub(crate) fn repair_pending(&self) -> Result<()> {
         for id in layout::names_in(&self.layout.pending())? {
-            if let Some(mark) = Mark::try_hold(&self.layout.pending(), &id)? {
+            if let Some(mark) = Mark::pick_up(&self.layout.pending(), &id)? {
                 self.repair_one(&id, mark)?;
             }
         }
@@ -40,7 +40,7 @@ impl Engine {
         if self.is_alive(id)? {
             return Ok(());
         }
-        for line in notes.split_inclusive(|c| c == '\n') {
+        for line in notes.lines() {
             let mut words = line.split_whitespace();
             match (words.next(), words.next(), words.next()) {
                 (Some("rename"), Some(old), Some(new)) => self.repair_rename(id, old, new)?,
