@@ -19,14 +19,6 @@ pub(crate) fn seconds(rfc3339: &str) -> i64 {
     rfc3339.parse::<Timestamp>().map_or(0, Timestamp::as_second)
 }
 
-/// True if the first time is not after the second.
-pub(crate) fn is_before(first: &str, second: &str) -> bool {
-    match (first.parse::<Timestamp>(), second.parse::<Timestamp>()) {
-        (Ok(first), Ok(second)) => first <= second,
-        _ => true,
-    }
-}
-
 /// Since that time; zero for the future and for what is no time.
 pub(crate) fn since(rfc3339: &str) -> Duration {
     let Ok(then) = rfc3339.parse::<Timestamp>() else { return Duration::ZERO };

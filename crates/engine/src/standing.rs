@@ -60,19 +60,15 @@ impl Standing {
     }
 }
 
-/// The end of the last run: a monitor that died wrote none, and what lies there is of the run before.
+/// The end of the last run. Monitors take the record of the run before away, so none at all means that the monitor died.
 fn own_end(record: &Record, exit: Option<Exited>) -> Exited {
-    let started = record.started_at.as_deref().unwrap_or(clock::NEVER);
-    match exit {
-        Some(exit) if clock::is_before(started, &exit.finished_at) => exit,
-        _ => Exited {
-            status: ExitStatus::Signal(9),
-            oom_killed: false,
-            limit: String::new(),
-            finished_at: started.to_owned(),
-            error: "the container's monitor died, and the container with it".into(),
-        },
-    }
+    exit.unwrap_or_else(|| Exited {
+        status: ExitStatus::Signal(9),
+        oom_killed: false,
+        limit: String::new(),
+        finished_at: record.started_at.clone().unwrap_or_else(|| clock::NEVER.into()),
+        error: "the container's monitor died, and the container with it".into(),
+    })
 }
 
 impl Engine {

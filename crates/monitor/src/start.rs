@@ -80,8 +80,8 @@ fn open(message: &mut HandOver, bag: &mut Bag) -> Result<Opened, Failure> {
     let handles = &message.handles;
     let run_dir = bag.take(handles.run_dir, "the run directory")?;
     let data_dir = bag.take(handles.data_dir, "the data directory")?;
-    let lock = Lock::try_exclusive(run_dir.as_fd(), "lock")?;
-    let lock = lock.ok_or_else(|| Failure::conflict(format!("container {} is running already", message.name)))?;
+    let lock = take_lock(&run_dir)?
+        .ok_or_else(|| Failure::conflict(format!("container {} is running already", message.name)))?;
     let events = bag.take(handles.events, "the event log")?;
     let first = match &handles.attached {
         Some(attached) => {
@@ -101,6 +101,17 @@ fn open(message: &mut HandOver, bag: &mut Bag) -> Result<Opened, Failure> {
         first,
         poller: Poller::new()?,
     })
+}
+
+/// An engine that asks whether somebody holds the lock holds it itself for a moment, so one refusal proves nothing.
+fn take_lock(run_dir: &OwnedFd) -> Result<Option<Lock>, Failure> {
+    for _ in 0..50 {
+        if let Some(lock) = Lock::try_exclusive(run_dir.as_fd(), "lock")? {
+            return Ok(Some(lock));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    Ok(None)
 }
 
 fn build(received: Received) -> Result<(Container, Vec<String>), Failure> {
