@@ -1,12 +1,10 @@
-//! `cp` and `export`: our own executable runs inside and streams tar; see `inside`.
+//! `cp` and `export`: our own executable runs inside and streams tar; see `transfer`.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use bulkhead_plan::control::{Exec, Reply, Request};
 use bulkhead_plan::{Capability, Level, Process};
-use serde::Deserialize;
-
 use crate::control::{receive, send, unexpected};
 use crate::engine::Engine;
 use crate::lifecycle::own_executable;
@@ -20,16 +18,6 @@ const LONGEST_ERROR: u64 = 4096;
 
 /// What copying needs inside, whatever the container itself has.
 const RIGHTS: &[Capability] = &[Capability::Chown, Capability::DacOverride, Capability::Fowner, Capability::Fsetid];
-
-/// As `inside::stat` writes it.
-#[derive(Deserialize)]
-struct Found {
-    name: String,
-    size: u64,
-    mode: u32,
-    mtime: i64,
-    link_target: String,
-}
 
 impl Engine {
     /// Writes a tar of `path` (Docker's `cp` rules for the archive's names) to `out`.
@@ -69,15 +57,7 @@ impl Engine {
         let record = self.find(container)?;
         let mut answer = Vec::new();
         self.run_inside(&record, &["stat", path], &mut std::io::empty(), &mut answer)?;
-        let found: Option<Found> = serde_json::from_slice(&answer)
-            .map_err(|error| Error::internal(format!("stat {path}: the answer cannot be read: {error}")))?;
-        Ok(found.map(|found| PathStat {
-            name: found.name,
-            size: found.size,
-            mode: found.mode,
-            mtime: found.mtime,
-            link_target: found.link_target,
-        }))
+        crate::transfer::parse_stat(&answer)
     }
 
     /// The whole root as a tar.
