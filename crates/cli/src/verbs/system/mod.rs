@@ -1,0 +1,6 @@
+//! Verbs about the whole.
+
+pub mod df;
+pub mod prune;
+pub mod release;
+pub mod reset;
