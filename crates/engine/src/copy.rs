@@ -3,8 +3,6 @@
 use std::io::{Read, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use bulkhead_plan::control::{Exec, Reply, Request};
-use bulkhead_plan::{Capability, Level, Process};
 use crate::control::{receive, send, unexpected};
 use crate::engine::Engine;
 use crate::lifecycle::own_executable;
@@ -12,6 +10,8 @@ use crate::model::{Attachment, Error, ExecSession, Output, PathStat, Result};
 use crate::pending::Mark;
 use crate::record::Record;
 use crate::standing::Status;
+use bulkhead_plan::control::{Exec, Reply, Request};
+use bulkhead_plan::{Capability, Level, Process};
 
 /// Bytes of an error text that are read.
 const LONGEST_ERROR: u64 = 4096;
