@@ -161,6 +161,15 @@ impl Cgroup {
         v1.map(|branch| branch.group.file("tasks", OFlags::WRONLY)).collect()
     }
 
+    /// The group's directory in each version 1 hierarchy, with the name of that hierarchy's mount point (`memory`,
+    /// `cpu,cpuacct`): what a read-only view of the own limits is made of.
+    pub fn directories(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
+        self.branches.iter().filter(|branch| !branch.v2).filter_map(|branch| {
+            let mount = branch.group.path.strip_suffix(&self.path)?;
+            Some((mount.rsplit('/').next()?, branch.group.dir.as_fd()))
+        })
+    }
+
     /// Directory for `clone3(CLONE_INTO_CGROUP)`, where version 2 has the controllers.
     #[must_use]
     pub fn clone_into(&self) -> Option<BorrowedFd<'_>> {

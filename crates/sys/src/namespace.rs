@@ -98,6 +98,15 @@ pub fn enter(pidfd: BorrowedFd<'_>, kinds: Kinds) -> Result<()> {
         .map_err(|errno| SysError::new("setns", kinds.to_string(), errno))
 }
 
+/// Enters the one namespace that a descriptor of `/proc/PID/ns` stands for.
+///
+/// # Errors
+/// The kernel's.
+pub fn enter_descriptor(namespace: BorrowedFd<'_>) -> Result<()> {
+    rustix::thread::move_into_link_name_space(namespace, None)
+        .map_err(|errno| SysError::new("setns", "namespace descriptor", errno))
+}
+
 /// A new cgroup namespace whose root is the group of now.
 ///
 /// # Errors

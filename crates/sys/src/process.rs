@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 use crate::raw::process as raw;
 use crate::{Result, SysError};
 
-pub use raw::{default_signals, exit_now, next_signal, set_signal_mask};
+pub use raw::{close_everything, default_signals, exit_now, next_signal, set_signal_mask};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -56,19 +56,22 @@ pub fn c_strings<T: AsRef<str>>(texts: &[T]) -> Result<Vec<CString>> {
 }
 
 /// Clones this process into new namespaces (and the cgroup whose directory is given, version 2 only); the copy runs
-/// `child` and ends with the code that it returns. Descriptors and memory are copies of ours. Returns pidfd and pid.
+/// `child` and ends with the code that it returns. Descriptors and memory are copies of ours, but for `ours_only`, which the
+/// copy does not have. Returns pidfd and pid.
 ///
 /// # Errors
 /// `EBUSY` if the process has more than one thread; else the kernel's.
 pub fn isolated(
     namespaces: Kinds,
     cgroup: Option<BorrowedFd<'_>>,
+    ours_only: BorrowedFd<'_>,
     child: impl FnOnce() -> i32,
 ) -> Result<(OwnedFd, u32)> {
     let fail = |errno: std::io::Error| SysError::new("clone3", namespaces.to_string(), errno);
     match raw::clone3(namespaces.bits(), cgroup).map_err(fail)? {
         raw::Cloned::Parent(pidfd, pid) => Ok((pidfd, pid)),
         raw::Cloned::Child => {
+            raw::close_copy(ours_only);
             // Neither a panic nor a return may reach the frames that were copied from the parent.
             let code = std::panic::catch_unwind(AssertUnwindSafe(child)).unwrap_or(PANICKED);
             raw::exit_now(code)
@@ -119,7 +122,7 @@ mod tests {
     fn cloning_with_threads_is_refused() {
         let (sender, receiver) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || receiver.recv());
-        let error = isolated(Kinds::NONE, None, || 0).unwrap_err();
+        let error = isolated(Kinds::NONE, None, std::io::stdin().as_fd(), || 0).unwrap_err();
         assert_eq!(error.raw(), libc::EBUSY);
         drop(sender);
         assert!(thread.join().unwrap().is_err());

@@ -54,6 +54,13 @@ fn one_thread() -> io::Result<()> {
     if links == 3 { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EBUSY)) }
 }
 
+/// Closes the copy of a descriptor that a fresh clone has got. Its owner lives in the parent's frames, which the clone
+/// never goes back to, so nobody uses or closes the number again (`spawn::isolated` upholds that).
+pub fn close_copy(fd: BorrowedFd<'_>) {
+    // SAFETY: see above; an integer is all that the call takes.
+    unsafe { libc::close(fd.as_raw_fd()) };
+}
+
 /// `fork(2)` by the plain `clone` system call, which a filter that refuses `clone3` still allows. 0 in the child.
 ///
 /// # Errors
@@ -289,6 +296,13 @@ pub fn unshare(flags: u32) -> io::Result<()> {
 pub fn close_range_on_exec(first: u32) -> io::Result<()> {
     // SAFETY: only sets the close-on-exec flag; no descriptor is closed under an owner.
     checked(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) }).map(drop)
+}
+
+/// Closes every descriptor of this process. Only for one that never again uses, or drops, anything that owns one: the
+/// pid 1 that `spawn::fork` leaves behind, which ends by [`exit_now`].
+pub fn close_everything() {
+    // SAFETY: no owner of a descriptor is ever used again, see above; nothing else depends on descriptors being open.
+    unsafe { libc::syscall(libc::SYS_close_range, 0u32, u32::MAX, 0u32) };
 }
 
 /// `PR_CAPBSET_DROP`.

@@ -1,0 +1,144 @@
+//! A further process in a running cell: it joins every namespace of the first one and gets the same walls.
+//!
+//! One clone is enough. The monitor, which has one thread, sets the cell's pid namespace as that of its next child,
+//! clones, and takes its own back; the child joins the rest by itself. So it is a child of the monitor, is waited for by
+//! pidfd, and no process in between has to be reaped.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use bulkhead_cgroup::Cgroup;
+use bulkhead_plan::control::Exec;
+use bulkhead_plan::seccomp;
+use bulkhead_plan::steps::{Step, exec_steps};
+use bulkhead_sys::namespace::{self, Kinds};
+use bulkhead_sys::root::Root;
+use bulkhead_sys::seccomp::Program;
+use bulkhead_sys::socket::Channel;
+use bulkhead_sys::{process, spawn};
+use bulkhead_types::ErrorClass;
+use rustix::io::Errno;
+
+use crate::cell::{Cell, Tenant, gone};
+use crate::devices::Nodes;
+use crate::failure::StepFailed;
+use crate::launch::{give_pipes, kinds, next};
+use crate::protocol::{self, Packet};
+use crate::scene::{Role, Scene, Trouble, bits, failure};
+use crate::{child, filter, steps};
+
+impl Cell {
+    /// Runs another process inside, in the same namespaces, cgroup, ids, capabilities and filter.
+    /// `program` is a static executable of ours for [`Exec::own_program`], best a sealed copy
+    /// ([`bulkhead_sys::process::sealed_self`]).
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub fn exec(
+        &self,
+        exec: &Exec,
+        stdio: Option<[OwnedFd; 3]>,
+        program: Option<OwnedFd>,
+    ) -> Result<Tenant, StepFailed> {
+        if exec.own_program != program.is_some() {
+            let message = "a program of our own needs its descriptor, and only such a one has it";
+            return Err(StepFailed::new("exec", ErrorClass::Invalid, message));
+        }
+        if let Some(stdio) = &stdio {
+            give_pipes(&self.plan, stdio)?;
+        }
+        let own_filter = self.own_filter(exec)?;
+        let entry_files = match &self.group {
+            Some(group) => group.entry_files().map_err(|error| StepFailed::group(&error))?,
+            None => Vec::new(),
+        };
+        let (ours, theirs) = Channel::pair().map_err(StepFailed::parent("exec"))?;
+        let scene = Scene {
+            role: Role::Further,
+            plan: &self.plan,
+            process: &exec.process,
+            capabilities: bits(exec.capabilities.as_deref().unwrap_or(&self.plan.capabilities)),
+            filter: own_filter.as_ref().or(self.filter.as_ref()),
+            channel: &theirs,
+            root_mount: None,
+            handles: Vec::new(),
+            nodes: Nodes::default(),
+            entry_files: &entry_files,
+            unified_cgroup: false,
+            group_views: Vec::new(),
+            stdio,
+            own_program: program,
+            root: None,
+            proc: None,
+            devpts: None,
+            terminal: None,
+            account: None,
+            lowered: 0,
+        };
+        let (pidfd, pid) = self.clone_into(&ours, scene)?;
+        drop(theirs);
+        self.follow(exec, &ours, pidfd, pid)
+    }
+
+    /// A filter of its own if the process has capabilities of its own.
+    fn own_filter(&self, exec: &Exec) -> Result<Option<Program>, StepFailed> {
+        let (Some(capabilities), Some(_)) = (&exec.capabilities, &self.filter) else { return Ok(None) };
+        let compiled = filter::compile(&seccomp::filter(self.plan.level, capabilities));
+        compiled.map(Some).map_err(|error| StepFailed::new("filter", ErrorClass::Internal, error.to_string()))
+    }
+
+    /// Clones the child into the pid namespace of the cell.
+    fn clone_into(&self, ours: &Channel, mut scene: Scene<'_>) -> Result<(OwnedFd, u32), StepFailed> {
+        let kinds = kinds(&self.plan);
+        let list = exec_steps(&self.plan);
+        let into = self.group.as_ref().and_then(Cgroup::clone_into);
+        let foreign_pids = kinds.contains(Kinds::PID);
+        if foreign_pids {
+            namespace::enter(self.first.as_fd(), Kinds::PID).map_err(|_| gone())?;
+        }
+        let child = || {
+            if let Err(trouble) = join(&mut scene, self.first.as_fd(), kinds.without(Kinds::PID)) {
+                let packet = Packet::StepFailed(failure(Step::AssumeRoot, trouble));
+                drop(protocol::send(scene.channel, &packet));
+                return 125;
+            }
+            child::run(&list, &mut scene)
+        };
+        let cloned = spawn::isolated(Kinds::NONE, into, ours.as_fd(), child);
+        if foreign_pids {
+            // Nothing may be started in the wrong namespace: without the way back this process is of no more use.
+            namespace::enter_descriptor(self.own_pids.as_fd()).map_err(StepFailed::parent("exec"))?;
+        }
+        cloned.map_err(|error| {
+            if error.raw() == Errno::NOMEM.raw_os_error() { gone() } else { StepFailed::parent("exec")(error) }
+        })
+    }
+
+    /// Waits until the child has executed, or tells why it has not; then it is gone.
+    fn follow(&self, exec: &Exec, ours: &Channel, pidfd: OwnedFd, pid: u32) -> Result<Tenant, StepFailed> {
+        let mut terminal = None;
+        let ended = loop {
+            match next(ours, &pidfd, &self.plan, &exec.process) {
+                Ok(Some(Packet::Terminal(fd))) if terminal.is_none() => terminal = Some(fd),
+                Ok(Some(packet)) => {
+                    let message = format!("the child said {} where it had nothing to say", packet.name());
+                    break StepFailed::new("protocol", ErrorClass::Internal, message);
+                }
+                Ok(None) => return Ok(Tenant { pidfd, pid, terminal }),
+                Err(error) => break error,
+            }
+        };
+        drop(process::signal(pidfd.as_fd(), 9));
+        drop(process::wait(pidfd.as_fd()));
+        Err(ended)
+    }
+}
+
+/// Joins the namespaces of the first process. The protections of the first steps come before: from the moment we are in
+/// its pid namespace the container sees us. The cgroup is entered from outside, while its files are still ours.
+fn join(scene: &mut Scene<'_>, first: std::os::fd::BorrowedFd<'_>, kinds: Kinds) -> Result<(), Trouble> {
+    steps::run(Step::DieWithParent, scene)?;
+    steps::run(Step::EnterCgroup, scene)?;
+    namespace::enter(first, kinds)?;
+    scene.root = Some(Root::open_trusted(std::path::Path::new("/"))?);
+    Ok(())
+}
