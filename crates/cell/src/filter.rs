@@ -1,7 +1,5 @@
 //! The plan's filter, carried over to the kernel's numbers and compiled. Done by the parent, before there is a child.
 
-use std::collections::BTreeSet;
-
 use bulkhead_plan::seccomp::{self, ArgTest, Verdict};
 use bulkhead_sys::seccomp::{self as kernel, Compare, Program};
 
@@ -22,8 +20,10 @@ fn numbered(filter: &seccomp::Filter) -> Result<kernel::Filter, String> {
     }
     // Whatever this build has a name for and the plan does not mention is known and refused.
     let known = verdict(filter.known);
-    let named: BTreeSet<u32> = rules.iter().map(|rule| rule.number).collect();
-    let rest = kernel::SYSCALLS.iter().map(|(_, number)| *number).filter(|number| !named.contains(number));
+    let mut named: Vec<u32> = rules.iter().map(|rule| rule.number).collect();
+    named.sort_unstable();
+    let rest = kernel::SYSCALLS.iter().map(|(_, number)| *number);
+    let rest = rest.filter(|number| named.binary_search(number).is_err());
     rules.extend(rest.map(|number| kernel::Rule { number, tests: Vec::new(), verdict: known }));
     Ok(kernel::Filter { foreign: verdict(filter.foreign), unlisted: verdict(filter.unknown), unmatched: known, rules })
 }

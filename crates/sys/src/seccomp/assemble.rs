@@ -3,8 +3,6 @@
 //! The kernel answers calls whose verdict depends on the number alone and is *allow* from a bitmap (Linux 5.11), without
 //! running the filter. What runs it are calls with argument tests, so the search tree is weighted towards those.
 
-use std::collections::BTreeMap;
-
 use libc::sock_filter;
 
 use super::{ArgTest, Compare, CompileError, Filter, Rule, Verdict};
@@ -53,6 +51,9 @@ struct Range<'a> {
 pub(super) fn compile(filter: &Filter) -> Result<Vec<sock_filter>, CompileError> {
     validate(filter)?;
     let ranges = ranges(filter);
+    // Jumps go forward only, so the code is written from its end: then every distance is known when it is needed.
+    let mut reversed = Vec::with_capacity(8 * ranges.len());
+    search(&ranges, &mut reversed);
     let mut program = vec![
         load(OFFSET_ARCH),
         jump(code::JUMP_EQUAL, ARCH, 1, 0),
@@ -62,7 +63,7 @@ pub(super) fn compile(filter: &Filter) -> Result<Vec<sock_filter>, CompileError>
         jump(code::JUMP_GREATER_EQUAL, X32_BIT, 0, 1),
         ret(filter.foreign),
     ];
-    program.extend(search(&ranges));
+    program.extend(reversed.into_iter().rev());
     if program.len() > MAX_INSTRUCTIONS {
         return Err(CompileError::TooLong { instructions: program.len() });
     }
@@ -111,13 +112,13 @@ fn validate_rule(rule: &Rule) -> Result<(), CompileError> {
 
 /// Neighbouring numbers with the same target become one range; the first one starts at 0.
 fn ranges(filter: &Filter) -> Vec<Range<'_>> {
-    let mut listed: BTreeMap<u32, Vec<&Rule>> = BTreeMap::new();
-    for rule in &filter.rules {
-        listed.entry(rule.number).or_default().push(rule);
-    }
+    let mut rules: Vec<&Rule> = filter.rules.iter().collect();
+    // Stable: within a number the order of precedence stays.
+    rules.sort_by_key(|rule| rule.number);
     let unlisted = || Target::Plain(filter.unlisted);
     let mut ranges = vec![Range { start: 0, target: unlisted() }];
-    for (number, rules) in listed {
+    for rules in rules.chunk_by(|one, other| one.number == other.number) {
+        let Some(number) = rules.first().map(|rule| rule.number) else { continue };
         push(&mut ranges, number, target(rules, filter.unmatched));
         push(&mut ranges, number + 1, unlisted());
     }
@@ -135,37 +136,38 @@ fn push<'a>(ranges: &mut Vec<Range<'a>>, start: u32, target: Target<'a>) {
 }
 
 /// Rules behind one without tests can never be reached.
-fn target(rules: Vec<&Rule>, unmatched: Verdict) -> Target<'_> {
-    let mut tested = Vec::new();
-    for rule in rules {
-        if rule.tests.is_empty() {
-            let same = tested.iter().all(|earlier: &&Rule| earlier.verdict == rule.verdict);
-            return if same { Target::Plain(rule.verdict) } else { Target::Tested(tested, rule.verdict) };
-        }
-        tested.push(rule);
+fn target<'a>(rules: &[&'a Rule], unmatched: Verdict) -> Target<'a> {
+    let always = rules.iter().position(|rule| rule.tests.is_empty());
+    let otherwise = always.and_then(|at| rules.get(at)).map_or(unmatched, |rule| rule.verdict);
+    let tested = rules.get(..always.unwrap_or(rules.len())).unwrap_or_default();
+    if tested.iter().all(|rule| rule.verdict == otherwise) {
+        return Target::Plain(otherwise);
     }
-    if tested.iter().all(|rule| rule.verdict == unmatched) {
-        return Target::Plain(unmatched);
-    }
-    Target::Tested(tested, unmatched)
+    Target::Tested(tested.to_vec(), otherwise)
 }
 
-/// A binary search whose halves are equally heavy. `ranges` is never empty.
-fn search(ranges: &[Range<'_>]) -> Vec<sock_filter> {
+/// A binary search whose halves are equally heavy, last instruction first. `ranges` is never empty.
+fn search(ranges: &[Range<'_>], out: &mut Vec<sock_filter>) {
     let Some(middle) = balance(ranges) else {
-        return ranges.first().map(|range| leaf(&range.target)).unwrap_or_default();
+        if let Some(range) = ranges.first() {
+            leaf(&range.target, out);
+        }
+        return;
     };
     let (low, high) = ranges.split_at(middle);
     let boundary = high.first().map_or(0, |range| range.start);
-    let (low, high) = (search(low), search(high));
-    let mut code = match u8::try_from(low.len()) {
-        Ok(distance) => vec![jump(code::JUMP_GREATER_EQUAL, boundary, distance, 0)],
+    search(high, out);
+    let behind = out.len();
+    search(low, out);
+    let distance = out.len() - behind;
+    match u8::try_from(distance) {
+        Ok(distance) => out.push(jump(code::JUMP_GREATER_EQUAL, boundary, distance, 0)),
         // Conditional jumps reach 255 instructions, the unconditional one everything.
-        Err(_) => vec![jump(code::JUMP_GREATER_EQUAL, boundary, 0, 1), statement(code::JUMP, length(&low))],
-    };
-    code.extend(low);
-    code.extend(high);
-    code
+        Err(_) => {
+            out.push(statement(code::JUMP, u32::try_from(distance).unwrap_or(u32::MAX)));
+            out.push(jump(code::JUMP_GREATER_EQUAL, boundary, 0, 1));
+        }
+    }
 }
 
 /// Where to split so that the heavier half is as light as possible; `None` for a single range.
@@ -188,26 +190,21 @@ fn balance(ranges: &[Range<'_>]) -> Option<usize> {
     best.map(|(_, index)| index)
 }
 
-fn leaf(target: &Target<'_>) -> Vec<sock_filter> {
-    match target {
-        Target::Plain(verdict) => vec![ret(*verdict)],
-        Target::Tested(rules, otherwise) => {
-            let mut code: Vec<sock_filter> = rules.iter().flat_map(|rule| one_rule(rule)).collect();
-            code.push(ret(*otherwise));
-            code
+/// Last instruction first.
+fn leaf(target: &Target<'_>, out: &mut Vec<sock_filter>) {
+    let (rules, otherwise) = match target {
+        Target::Plain(verdict) => (&[][..], verdict),
+        Target::Tested(rules, otherwise) => (rules.as_slice(), otherwise),
+    };
+    out.push(ret(*otherwise));
+    for rule in rules.iter().rev() {
+        let end = out.len();
+        out.push(ret(rule.verdict));
+        // A test that fails jumps behind the verdict of its rule.
+        for test in rule.tests.iter().rev() {
+            one_test(test, out.len() - end, out);
         }
     }
-}
-
-/// The tests, then the verdict; a test that fails jumps behind it. Built from the end, so that distances are known.
-fn one_rule(rule: &Rule) -> Vec<sock_filter> {
-    let mut code = vec![ret(rule.verdict)];
-    for test in rule.tests.iter().rev() {
-        let mut with_test = one_test(test, code.len());
-        with_test.extend(code);
-        code = with_test;
-    }
-    code
 }
 
 /// Where a comparison goes on: the next instruction after the whole test, or the end of the rule.
@@ -220,7 +217,7 @@ enum Exit {
 }
 
 /// A 64-bit test on two 32-bit halves; `rest` instructions stand between its end and the end of the rule.
-fn one_test(test: &ArgTest, rest: usize) -> Vec<sock_filter> {
+fn one_test(test: &ArgTest, rest: usize, out: &mut Vec<sock_filter>) {
     use Exit::{Fails, Holds, Next};
     use code::{JUMP_EQUAL as EQUAL, JUMP_GREATER as GREATER, JUMP_GREATER_EQUAL as GREATER_EQUAL};
     let (high, low) = ((test.value >> 32) as u32, test.value as u32);
@@ -255,7 +252,7 @@ fn one_test(test: &ArgTest, rest: usize) -> Vec<sock_filter> {
             ]
         }
     };
-    resolve(&lines, rest)
+    resolve(&lines, rest, out);
 }
 
 /// Only the halves that the mask touches.
@@ -280,30 +277,24 @@ enum Line {
     Jump(u16, u32, Exit, Exit),
 }
 
-fn resolve(lines: &[Line], rest: usize) -> Vec<sock_filter> {
-    let distance = |exit: Exit, at: usize| {
-        let behind = lines.len() - at - 1;
-        // `MAX_TESTS` tests of at most six instructions and one verdict stand in a rule, so the distance fits.
-        let distance = match exit {
-            Exit::Next => 0,
-            Exit::Holds => behind,
-            Exit::Fails => behind + rest,
+/// Last instruction first.
+fn resolve(lines: &[Line], rest: usize, out: &mut Vec<sock_filter>) {
+    for (behind, line) in lines.iter().rev().enumerate() {
+        let distance = |exit: Exit| {
+            // `MAX_TESTS` tests of at most six instructions and one verdict stand in a rule, so the distance fits.
+            let distance = match exit {
+                Exit::Next => 0,
+                Exit::Holds => behind,
+                Exit::Fails => behind + rest,
+            };
+            u8::try_from(distance).unwrap_or(u8::MAX)
         };
-        u8::try_from(distance).unwrap_or(u8::MAX)
-    };
-    lines
-        .iter()
-        .enumerate()
-        .map(|(at, line)| match *line {
+        out.push(match *line {
             Line::Load(offset) => load(offset),
             Line::And(mask) => statement(code::AND, mask),
-            Line::Jump(code, value, yes, no) => jump(code, value, distance(yes, at), distance(no, at)),
-        })
-        .collect()
-}
-
-fn length(code: &[sock_filter]) -> u32 {
-    u32::try_from(code.len()).unwrap_or(u32::MAX)
+            Line::Jump(code, value, yes, no) => jump(code, value, distance(yes), distance(no)),
+        });
+    }
 }
 
 fn load(offset: u32) -> sock_filter {
