@@ -15,8 +15,7 @@ mod changes;
 #[cfg(test)]
 mod contract;
 mod copy;
-#[allow(dead_code, reason = "the door is being connected")]
-pub(crate) mod layer;
+mod layer;
 mod model;
 mod overlay;
 mod place;

@@ -23,7 +23,7 @@ use index::{Index, Placed};
 use staging::Place;
 
 pub use staging::Staged;
-pub(crate) use staging::{find, list, size, sweep};
+pub(crate) use staging::{list, size, sweep};
 
 /// How a layer is kept.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use bulkhead_sys::root::Root;
 use bulkhead_sys::{random, tree};
 use bulkhead_types::{Algorithm, Digest, ErrorClass};
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::Backend;
@@ -125,7 +125,7 @@ pub(super) fn full_or_damaged(what: &str, errno: Errno) -> Error {
 }
 
 /// The name of a ready layer.
-pub(crate) fn file_name(diff_id: &Digest, backend: &Backend) -> String {
+pub(super) fn file_name(diff_id: &Digest, backend: &Backend) -> String {
     match backend {
         Backend::Erofs => format!("{}.erofs", diff_id.hex()),
         Backend::Directory(directory) => match directory.base {
@@ -133,11 +133,6 @@ pub(crate) fn file_name(diff_id: &Digest, backend: &Backend) -> String {
             Some(base) => format!("{}.{base}", diff_id.hex()),
         },
     }
-}
-
-/// True if the layer is ready in this form.
-pub(crate) fn find(layers: &Root, diff_id: &Digest, backend: &Backend) -> bool {
-    rustix::fs::statat(layers.fd(), file_name(diff_id, backend).as_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 
 /// Bytes on disk of a ready layer, all its forms together; 0 if there is none.
