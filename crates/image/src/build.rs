@@ -84,15 +84,23 @@ fn store(shelf: &Shelf, tar: &mut dyn Read) -> Result<Layer, Error> {
     Ok(Layer { digest, size, media_type: LAYER_GZIP.into(), diff_id })
 }
 
-/// `io::copy` with a buffer that suits compression.
+/// Copies in pieces of one size: a modern deflate's output depends on how its input is cut, and the same tar must give
+/// the same blob however it arrives.
 fn copy(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<()> {
     let mut buffer = vec![0u8; 256 << 10];
     loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => to.write_all(&buffer[..count])?,
-            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-            Err(cause) => return Err(cause),
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match from.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+        to.write_all(&buffer[..filled])?;
+        if filled < buffer.len() {
+            return Ok(());
         }
     }
 }

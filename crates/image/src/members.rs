@@ -73,6 +73,7 @@ impl Files {
                 return Err(refused(format_args!("entry {path:?} is there twice")));
             }
         }
+        reader.finish().map_err(refused)?;
         Ok(files)
     }
 

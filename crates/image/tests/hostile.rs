@@ -1,5 +1,5 @@
 //! Registries that cut, lie, stall, redirect and demand, and a client that is killed.
-#![allow(missing_docs, clippy::print_stderr)]
+#![allow(missing_docs, clippy::print_stderr, clippy::unwrap_used, clippy::too_many_lines)]
 
 mod support;
 

@@ -22,7 +22,7 @@ use sources::Source;
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const RELEASE_LIMIT: u64 = 16 << 20;
 /// Lines of the program's own words that an error shows.
-const LAST_WORDS: usize = 12;
+const LAST_WORDS: usize = 30;
 const VARIANTS: [&str; 8] =
     ["minbase", "essential", "apt", "required", "buildd", "important", "debootstrap", "standard"];
 /// What apt must not be talked out of.

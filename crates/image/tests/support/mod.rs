@@ -1,5 +1,5 @@
 //! What the tests of this room share: a sink that checks, images made on the spot, and registries, real and bad ones.
-#![allow(dead_code, missing_docs, clippy::print_stderr)]
+#![allow(dead_code, missing_docs, clippy::print_stderr, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod fake;
 pub mod programs;
