@@ -66,7 +66,7 @@ impl Verb for Plan {
         match self.format.as_deref().filter(|text| !text.is_empty()) {
             Some("json") => console::out(&format::indented(&serde_json::to_value(&plan)?)?)?,
             Some(text) => console::out(&format::value(&serde_json::to_value(&plan)?, Some(text))?)?,
-            None => console::out(&format::indented(&serde_json::to_value(&plan)?)?)?,
+            None => console::out(&bulkhead_engine::explain(&plan))?,
         }
         Ok(0)
     }
