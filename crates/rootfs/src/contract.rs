@@ -141,6 +141,20 @@ fn small_files_are_read_inside_only(kept: Kept) {
     assert!(store.read_file(root.as_fd(), "/etc/passwd", 5).is_err());
 }
 
+fn ephemeral_parts_can_be_mounted_again(kept: Kept) {
+    let site = testing::site();
+    let store = site.store();
+    let layers = two_layers(&site, kept);
+    store.create_ephemeral_upper("c").unwrap();
+    for expected in ["root only", "root onlymore\n"] {
+        let root = store.mount("c", &layers, &FIRST.container_map()).unwrap();
+        let seen = inside(&root, FIRST, "cat etc/secret; echo more >> etc/secret; sync etc/secret");
+        assert_eq!(seen, expected);
+    }
+    assert_eq!(store.changes("c", &layers).unwrap().len(), 1);
+    store.remove_upper("c").unwrap();
+}
+
 fn engine_files_belong_to_root_inside(kept: Kept) {
     let site = testing::site();
     let store = site.store();
@@ -259,6 +273,7 @@ contract!(
     layers_are_listed_measured_and_removed,
     small_files_are_read_inside_only,
     engine_files_belong_to_root_inside,
+    ephemeral_parts_can_be_mounted_again,
     changes_are_listed,
     changes_become_a_layer,
     names_that_mean_deletions_are_refused_in_layers,

@@ -20,6 +20,8 @@ mod model;
 mod overlay;
 mod place;
 mod ranges;
+#[cfg(test)]
+mod rootless;
 mod scratch;
 #[cfg(test)]
 mod shared_data;

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use bulkhead_sys::SysError;
 use bulkhead_sys::mount::{self, Filesystem, MountAttrFlags};
 use bulkhead_types::{Digest, ErrorClass, IdMap};
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, Gid, Mode, Uid};
 use rustix::io::Errno;
 
 use crate::model::Error;
@@ -23,27 +23,68 @@ const SKELETON: &str = "skeleton";
 /// # Errors
 /// As [`crate::Store::mount`].
 pub fn mount(place: &Place, id: &str, layers: &[Digest], ids: &IdMap) -> Result<OwnedFd, Error> {
+    if place.rootless {
+        return mount_shifted(place, id, layers, ids);
+    }
     let base = ids.to_host(0).map_err(|error| Error::new(ErrorClass::Invalid, error.to_string()))?;
     let upper = uppers::open(place, id)?;
-    let mut lowers = Vec::with_capacity(layers.len() + 1);
-    for layer in from_top(layers) {
-        lowers.push(shelf::tree(place, layer)?);
-    }
-    lowers.push(skeleton(place)?);
+    let lowers = lower_trees(place, layers, None)?;
     adopt_root(upper.as_fd(), lowers.first().map_or(upper.as_fd(), AsFd::as_fd))?;
     let upper = mount::clone_tree(upper.as_fd(), "", false)?;
     for tree in lowers.iter().chain([&upper]) {
         place.idmap(tree.as_fd(), ids, false).map_err(|error| not_idmappable(place, &error))?;
     }
     let filesystem = configure(&lowers, false)?;
-    for (key, name) in [("upperdir", "up"), ("workdir", "work")] {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = rustix::fs::openat(&upper, name, flags, Mode::empty())
-            .map_err(|errno| SysError::new("openat", format!("{id}/{name}"), errno))?;
-        set_directory(&filesystem, key, dir.as_fd())?;
-    }
+    set_writable(&filesystem, upper.as_fd())?;
     filesystem.create_as(base, base).map_err(|error| refused(place, &error))?;
+    let root = filesystem.mount(MountAttrFlags::MOUNT_ATTR_NODEV).map_err(|error| refused(place, &error))?;
+    place.put_aside(lowers);
+    place.put_aside([upper]);
+    Ok(root)
+}
+
+/// Without idmapped mounts: everything on disk carries the ids of the container's range.
+fn mount_shifted(place: &Place, id: &str, layers: &[Digest], ids: &IdMap) -> Result<OwnedFd, Error> {
+    let upper = uppers::open(place, id)?;
+    uppers::shift(upper.as_fd(), "up", ids)?;
+    let lowers = lower_trees(place, layers, Some(ids))?;
+    adopt_root(upper.as_fd(), lowers.first().map_or(upper.as_fd(), AsFd::as_fd))?;
+    let filesystem = configure(&lowers, true)?;
+    set_writable(&filesystem, upper.as_fd())?;
+    filesystem.create().map_err(|error| refused(place, &error))?;
     filesystem.mount(MountAttrFlags::MOUNT_ATTR_NODEV).map_err(|error| refused(place, &error))
+}
+
+/// The layers and the skeleton, the top one first: detached mounts, or with a map directories with its ids.
+fn lower_trees(place: &Place, layers: &[Digest], shifted: Option<&IdMap>) -> Result<Vec<OwnedFd>, Error> {
+    let mut lowers = Vec::with_capacity(layers.len() + 1);
+    for layer in from_top(layers) {
+        lowers.push(match shifted {
+            Some(ids) => shelf::directory(place, layer, ids)?,
+            None => shelf::tree(place, layer)?,
+        });
+    }
+    lowers.push(skeleton(place, shifted)?);
+    Ok(lowers)
+}
+
+/// Sets the upper and work directories.
+fn set_writable(filesystem: &Filesystem, upper: BorrowedFd<'_>) -> Result<(), Error> {
+    let open = |name| place::existing(upper, name);
+    let incomplete = || Error::new(ErrorClass::NotFound, "the container's writable part is not complete; remove it");
+    set_directory(filesystem, "upperdir", open("up")?.ok_or_else(incomplete)?.as_fd())?;
+    let work = match open(uppers::WORK)? {
+        Some(work) => work,
+        None => {
+            let scrap = open(uppers::SCRAP)?.ok_or_else(incomplete)?;
+            // The kernel's mark that an earlier mount did not sync. We knew that when we chose it: a process that was
+            // killed loses nothing, and after a power cut the container is removed, not started.
+            bulkhead_sys::tree::clear(scrap.as_fd())?;
+            filesystem.flag("volatile")?;
+            scrap
+        }
+    };
+    Ok(set_directory(filesystem, "workdir", work.as_fd())?)
 }
 
 /// The layers alone, merged, read-only and without an idmap: what a container's changes are measured against.
@@ -51,11 +92,8 @@ pub fn mount(place: &Place, id: &str, layers: &[Digest], ids: &IdMap) -> Result<
 /// # Errors
 /// If a layer is missing or the kernel refuses.
 pub fn mount_lower(place: &Place, layers: &[Digest]) -> Result<OwnedFd, Error> {
-    let mut lowers = Vec::with_capacity(layers.len() + 1);
-    for layer in from_top(layers) {
-        lowers.push(shelf::tree(place, layer)?);
-    }
-    lowers.push(skeleton(place)?);
+    let canonical = if place.rootless { Some(crate::ranges::canonical_map()?) } else { None };
+    let mut lowers = lower_trees(place, layers, canonical.as_ref())?;
     if lowers.len() == 1 {
         // The kernel wants two where there is no upper one.
         return lowers.pop().ok_or_else(|| Error::new(ErrorClass::Internal, "no layer to mount"));
@@ -109,15 +147,23 @@ fn set_directory(filesystem: &Filesystem, key: &str, dir: BorrowedFd<'_>) -> Res
 
 /// The lowest layer of every container: the places where mounts are attached. Where an image lacks them they need not
 /// be made in each container's upper directory, and they are no change of the container.
-fn skeleton(place: &Place) -> Result<OwnedFd, Error> {
+fn skeleton(place: &Place, shifted: Option<&IdMap>) -> Result<OwnedFd, Error> {
     let [root, _] = place.tops();
-    if place::existing(root, SKELETON)?.is_none() {
-        make_skeleton(place)?;
+    let Some(owner) = shifted.map(|ids| ids.to_host(0)) else {
+        if place::existing(root, SKELETON)?.is_none() {
+            make_skeleton(place, SKELETON, 0)?;
+        }
+        return Ok(mount::clone_tree(root, SKELETON, false)?);
+    };
+    let owner = owner.map_err(|error| Error::new(ErrorClass::Invalid, error.to_string()))?;
+    let name = format!("{SKELETON}.{owner}");
+    if place::existing(root, &name)?.is_none() {
+        make_skeleton(place, &name, owner)?;
     }
-    Ok(mount::clone_tree(root, SKELETON, false)?)
+    place::existing(root, &name)?.ok_or_else(|| Error::new(ErrorClass::Internal, format!("{name} vanished")))
 }
 
-fn make_skeleton(place: &Place) -> Result<(), Error> {
+fn make_skeleton(place: &Place, final_name: &str, owner: u32) -> Result<(), Error> {
     let [root, _] = place.tops();
     let random = bulkhead_sys::random::bytes32()?;
     let name = format!(".{SKELETON}.{:02x}{:02x}{:02x}{:02x}", random[0], random[1], random[2], random[3]);
@@ -130,8 +176,11 @@ fn make_skeleton(place: &Place) -> Result<(), Error> {
     }
     rustix::fs::chmodat(root, name.as_str(), Mode::from_raw_mode(0o755), AtFlags::empty())
         .map_err(|errno| SysError::new("chmodat", SKELETON, errno))?;
+    if owner != 0 {
+        crate::copy::change_owners(made.fd(), &|_| owner)?;
+    }
     let flags = rustix::fs::RenameFlags::NOREPLACE;
-    match rustix::fs::renameat_with(root, name.as_str(), root, SKELETON, flags) {
+    match rustix::fs::renameat_with(root, name.as_str(), root, final_name, flags) {
         Ok(()) => Ok(()),
         // Another process was quicker.
         Err(Errno::EXIST) => Ok(bulkhead_sys::tree::remove(root, name.as_bytes())?),

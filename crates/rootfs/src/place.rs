@@ -23,6 +23,9 @@ pub struct Place {
     run_dir: OwnedFd,
     /// We live in a user namespace: no idmapped mounts, no EROFS; ids on disk are shifted instead.
     pub rootless: bool,
+    /// Detached mounts that were needed to make another one and are not any more. Closing one waits until no processor
+    /// looks at it, so that is put off until the container runs ([`Place::settle`]).
+    spent: Mutex<Vec<OwnedFd>>,
     /// The namespace of the last map that was asked for; one container asks for the same one several times.
     namespace: Mutex<Option<(IdMap, OwnedFd)>>,
 }
@@ -37,7 +40,7 @@ impl Place {
         let run_dir = open_or_create(run)?;
         let rootless = idmap::is_mapped()?;
         let (root, run) = (root.to_path_buf(), run.to_path_buf());
-        Ok(Self { root, run, root_dir, run_dir, rootless, namespace: Mutex::new(None) })
+        Ok(Self { root, run, root_dir, run_dir, rootless, spent: Mutex::default(), namespace: Mutex::new(None) })
     }
 
     /// `<root>/name`, made if missing (0700).
@@ -74,6 +77,16 @@ impl Place {
         }
         let erofs = mount::Filesystem::open("erofs").is_ok();
         Ok(if erofs { Backend::Erofs } else { Backend::Directory(Directory::default()) })
+    }
+
+    /// Puts mounts aside that are not needed any more.
+    pub fn put_aside(&self, mounts: impl IntoIterator<Item = OwnedFd>) {
+        self.spent.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(mounts);
+    }
+
+    /// Closes what was put aside.
+    pub fn settle(&self) {
+        self.spent.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
     }
 
     /// Puts an idmap on a detached mount: ids on disk are the container's, ids seen are the host's.

@@ -9,13 +9,14 @@ use bulkhead_sys::lock::Lock;
 use bulkhead_sys::mount::{self, Filesystem, MountAttrFlags};
 use bulkhead_sys::root::Root;
 use bulkhead_sys::{SysError, tree};
-use bulkhead_types::{Digest, ErrorClass};
+use bulkhead_types::{Digest, ErrorClass, IdMap};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::model::Error;
 use crate::place::{self, Place};
-use crate::{layer, scratch};
+use crate::scratch::{self, Scratch};
+use crate::{layer, uppers::NOBODY};
 
 /// Below `<root>` the images, below `<run>` their mount points.
 pub const LAYERS: &str = "layers";
@@ -72,6 +73,40 @@ pub fn tree(place: &Place, diff_id: &Digest) -> Result<OwnedFd, Error> {
     Ok(mount::clone_tree(mounts.as_fd(), diff_id.hex(), false)?)
 }
 
+/// (Rootless) a layer's directory whose owners are those of this map. Layers are kept with the owners of the lowest
+/// range; for another range a copy `<hex>.<base>` is made once.
+///
+/// # Errors
+/// NotFound if the layer is not there; otherwise the kernel's.
+pub fn directory(place: &Place, diff_id: &Digest, ids: &IdMap) -> Result<OwnedFd, Error> {
+    let layers = place.dir(LAYERS)?;
+    let canonical = crate::ranges::canonical_map()?;
+    let stored = || place::existing(layers.as_fd(), diff_id.hex())?.ok_or_else(|| missing(diff_id));
+    if *ids == canonical {
+        return stored();
+    }
+    let base = ids.to_host(0).map_err(|error| Error::new(ErrorClass::Invalid, error.to_string()))?;
+    let name = format!("{}.{base}", diff_id.hex());
+    if let Some(found) = place::existing(layers.as_fd(), &name)? {
+        return Ok(found);
+    }
+    let from = stored()?;
+    let scratch = Scratch::new(place, LAYERS)?;
+    let to = place::subdirectory(scratch.folder(), scratch.name())?;
+    let nobody = ids.to_host(NOBODY).unwrap_or(base);
+    let translate = |id| canonical.to_container(id).and_then(|id| ids.to_host(id)).unwrap_or(nobody);
+    crate::copy::tree(from.as_fd(), to.as_fd(), &translate)?;
+    scratch.commit(&name)?;
+    place::existing(layers.as_fd(), &name)?.ok_or_else(|| missing(diff_id))
+}
+
+fn missing(diff_id: &Digest) -> Error {
+    Error::new(
+        ErrorClass::NotFound,
+        format!("the layer {diff_id} is not in the store; pull or load its image again"),
+    )
+}
+
 fn is_mounted(mounts: BorrowedFd<'_>, name: &str) -> Result<bool, Error> {
     match mount::is_mount_root(mounts, name) {
         Ok(mounted) => Ok(mounted),
@@ -84,10 +119,7 @@ fn is_mounted(mounts: BorrowedFd<'_>, name: &str) -> Result<bool, Error> {
 fn mount_image(place: &Place, layers: BorrowedFd<'_>, diff_id: &Digest) -> Result<OwnedFd, Error> {
     let name = image_name(diff_id);
     let file = match rustix::fs::openat(layers, name.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
-        Err(Errno::NOENT) => {
-            let message = format!("the layer {diff_id} is not in the store; pull or load its image again");
-            return Err(Error::new(ErrorClass::NotFound, message));
-        }
+        Err(Errno::NOENT) => return Err(missing(diff_id)),
         other => other.map_err(|errno| SysError::new("openat", name.as_str(), errno))?,
     };
     let path = place.root.join(LAYERS).join(&name);
@@ -130,6 +162,7 @@ fn unmountable(diff_id: &Digest, error: &SysError) -> Error {
 /// # Errors
 /// Conflict if an overlay uses it.
 pub fn remove(place: &Place, diff_id: &Digest) -> Result<(), Error> {
+    place.settle();
     let layers = place.dir(LAYERS)?;
     let mounts = place.run_dir(LAYERS)?;
     let _lock = Lock::exclusive(mounts.as_fd(), LOCK)?;
@@ -171,6 +204,7 @@ fn unmount(place: &Place, mounts: BorrowedFd<'_>, hex: &str) -> Result<(), Error
 /// # Errors
 /// The first of them, after everything was tried.
 pub fn release(place: &Place) -> Result<(), Error> {
+    place.settle();
     let mounts = place.run_dir(LAYERS)?;
     let _lock = Lock::exclusive(mounts.as_fd(), LOCK)?;
     let mut first = Ok(());
@@ -179,5 +213,6 @@ pub fn release(place: &Place) -> Result<(), Error> {
         first = first.and(unmounted);
     }
     first = first.and(layer::sweep(&Root::new(place.dir(LAYERS)?)));
+    first = first.and(scratch::sweep_kind(place, LAYERS));
     first.and(scratch::sweep_kind(place, crate::volumes::VOLUMES))
 }

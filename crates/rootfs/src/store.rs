@@ -112,7 +112,16 @@ impl Store {
     /// # Errors
     /// Conflict if they exist.
     pub fn create_upper(&self, id: &str) -> Result<(), Error> {
-        uppers::create(&self.place, id)
+        uppers::create(&self.place, id, uppers::WORK)
+    }
+
+    /// As [`Store::create_upper`] for a container that is removed after its exit (`--rm`): nothing in it is ever synced
+    /// to the disk, neither by `fsync(2)` inside nor, which costs most, when the container ends. A power cut loses it.
+    ///
+    /// # Errors
+    /// Conflict if they exist.
+    pub fn create_ephemeral_upper(&self, id: &str) -> Result<(), Error> {
+        uppers::create(&self.place, id, uppers::SCRAP)
     }
 
     /// A detached overlay of these layers (bottom first) and the upper directory of `id`, idmapped by `ids`.
@@ -121,6 +130,12 @@ impl Store {
     /// If a layer is missing or the kernel refuses; the text names the cure.
     pub fn mount(&self, id: &str, layers: &[Digest], ids: &IdMap) -> Result<OwnedFd, Error> {
         overlay::mount(&self.place, id, layers, ids)
+    }
+
+    /// Closes what [`Store::mount`] used and does not need any more, which takes longer than opening it. Call it when
+    /// the container runs; dropping the store does it too.
+    pub fn settle(&self) {
+        self.place.settle();
     }
 
     /// Removes the upper and work directories. Missing ones are no error.

@@ -90,19 +90,37 @@ impl Site {
 /// Runs a shell script as root of a container with these ids whose root directory is `root`, seen through a fresh user
 /// and mount namespace. Returns its output, standard error included.
 pub fn inside(root: &std::os::fd::OwnedFd, range: bulkhead_types::IdRange, script: &str) -> String {
-    use std::os::fd::{AsFd as _, AsRawFd as _};
+    use std::os::fd::AsFd as _;
     let point = tempfile::tempdir().unwrap();
     let target = std::fs::File::open(point.path()).unwrap();
     let copy = bulkhead_sys::mount::clone_tree(root.as_fd(), "", true).unwrap();
     bulkhead_sys::mount::attach(copy.as_fd(), target.as_fd()).unwrap();
-    let map = format!("0 {} {}\n", range.base, range.count);
-    let namespace = bulkhead_sys::idmap::namespace_with_map(&map, &map).unwrap();
-    let user = format!("--user=/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd());
+    let mut keeper = Keeper::new(&range.container_map().to_proc());
+    let user = format!("--user=/proc/{}/ns/user", keeper.0.id());
     let output = std::process::Command::new("nsenter")
         .args([&user, "--setuid=0", "--setgid=0", "sh", "-c", script])
         .current_dir(point.path())
         .output()
         .unwrap();
+    keeper.0.kill().unwrap();
+    keeper.0.wait().unwrap();
     bulkhead_sys::mount::unmount(point.path(), true).unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// A process that lives in a user namespace with this map.
+struct Keeper(std::process::Child);
+
+impl Keeper {
+    fn new(map: &str) -> Self {
+        let child = std::process::Command::new("unshare").args(["--user", "sleep", "60"]).spawn().unwrap();
+        let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/user")).unwrap();
+        while namespace(&child.id().to_string()) == namespace("self") {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        for file in ["uid_map", "gid_map"] {
+            std::fs::write(format!("/proc/{}/{file}", child.id()), map).unwrap();
+        }
+        Self(child)
+    }
 }

@@ -14,11 +14,16 @@ use crate::place::{self, Place};
 /// Below `<root>`.
 pub const UPPERS: &str = "uppers";
 
-/// As [`crate::Store::create_upper`].
+/// The work directory of an overlay that syncs as usual.
+pub const WORK: &str = "work";
+/// That of one that never syncs, because its container is removed after its exit.
+pub const SCRAP: &str = "scrap";
+
+/// As [`crate::Store::create_upper`] and [`crate::Store::create_ephemeral_upper`]; `work` is [`WORK`] or [`SCRAP`].
 ///
 /// # Errors
 /// Conflict if it exists.
-pub fn create(place: &Place, id: &str) -> Result<(), Error> {
+pub fn create(place: &Place, id: &str, work: &str) -> Result<(), Error> {
     let id = place::component(id)?;
     let uppers = place.dir(UPPERS)?;
     match rustix::fs::mkdirat(&uppers, id, Mode::RWXU) {
@@ -30,7 +35,7 @@ pub fn create(place: &Place, id: &str) -> Result<(), Error> {
         Err(errno) => return Err(SysError::new("mkdirat", id, errno).into()),
     }
     // Mode 0000 says that it was never mounted; the first mount gives it the owner and mode of the image's root.
-    for (name, mode) in [("up", Mode::empty()), ("work", Mode::RWXU)] {
+    for (name, mode) in [("up", Mode::empty()), (work, Mode::RWXU)] {
         rustix::fs::mkdirat(&uppers, format!("{id}/{name}"), mode)
             .map_err(|errno| SysError::new("mkdirat", name, errno))?;
     }
@@ -56,7 +61,7 @@ pub struct Owners {
 }
 
 /// Who owns what has no id inside.
-const NOBODY: u32 = 65_534;
+pub const NOBODY: u32 = 65_534;
 
 impl Owners {
     /// Of one container.

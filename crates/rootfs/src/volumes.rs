@@ -218,13 +218,13 @@ pub fn mount(
     let volume = get(place, name)?.ok_or_else(|| missing(name))?;
     let data = match driver(&volume.options)? {
         Driver::Directory => data_of(place, name)?,
-        Driver::Memory(settings) => memory_of(place, name, &settings)?,
+        Driver::Memory(settings) => memory_of(place, name, &settings, ids)?,
         Driver::Bind(device) => {
             let device = subpath.map_or(device.clone(), |below| device.join(below.trim_start_matches('/')));
             return binds::bind(place, &device, ids, BindOptions { recursive: true, create: false });
         }
     };
-    if place.rootless {
+    if place.rootless && volume.options.is_empty() {
         move_to_range(place, name, ids)?;
     }
     if let Some((root, source)) = populate {
@@ -267,7 +267,7 @@ fn open_below(name: &str, data: BorrowedFd<'_>, below: &str) -> Result<OwnedFd, 
 }
 
 /// The mount of a volume in memory, made at its first use and kept.
-fn memory_of(place: &Place, name: &str, settings: &[(String, String)]) -> Result<OwnedFd, Error> {
+fn memory_of(place: &Place, name: &str, settings: &[(String, String)], ids: &IdMap) -> Result<OwnedFd, Error> {
     let mounts = place.run_dir(VOLUMES)?;
     let _lock = Lock::exclusive(mounts.as_fd(), ".lock")?;
     let point = place::subdirectory(mounts.as_fd(), name)?;
@@ -280,6 +280,10 @@ fn memory_of(place: &Place, name: &str, settings: &[(String, String)]) -> Result
             filesystem.string(key, value).map_err(|error| Error::new(ErrorClass::Invalid, error.to_string()))?;
         }
         let made = filesystem.create()?.mount(MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID)?;
+        if place.rootless {
+            let owner = ids.to_host(0).map_err(|error| Error::new(ErrorClass::Invalid, error.to_string()))?;
+            crate::copy::change_owners(made.as_fd(), &|_| owner)?;
+        }
         mount::attach(made.as_fd(), point.as_fd())?;
     }
     // Opened again: the old descriptor shows what is below the mount.
