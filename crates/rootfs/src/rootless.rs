@@ -97,10 +97,17 @@ fn overlays_work_in_any_range() {
     assert_eq!(in_range(&root, one, script), "755 0\n600 0\n4755 33\n644 65534\ntext\n");
     drop(root);
     let root = store.mount("c", std::slice::from_ref(&layer), &two.container_map()).unwrap();
-    assert_eq!(in_range(&root, two, "cat etc/secret; stat -c %u etc/new etc/secret; ls etc"), "text\n100\n0\nhostname\nhosts\nnew\nnobodys\nresolv.conf\nsecret\n");
+    assert_eq!(
+        in_range(&root, two, "cat etc/secret; stat -c %u etc/new etc/secret; ls etc"),
+        "text\n100\n0\nhostname\nhosts\nnew\nnobodys\nresolv.conf\nsecret\n"
+    );
     assert!(in_range(&root, one, "cat etc/secret").contains("Permission denied"));
-    let listed: Vec<String> =
-        store.changes("c", &[layer]).unwrap().iter().map(|change| format!("{:?} {}", change.kind, change.path)).collect();
+    let listed: Vec<String> = store
+        .changes("c", &[layer])
+        .unwrap()
+        .iter()
+        .map(|change| format!("{:?} {}", change.kind, change.path))
+        .collect();
     assert_eq!(listed, ["Changed /etc", "Added /etc/new", "Deleted /etc/of33"]);
     let mut archive = Vec::new();
     let layers = store.layers().unwrap();

@@ -101,10 +101,7 @@ pub fn directory(place: &Place, diff_id: &Digest, ids: &IdMap) -> Result<OwnedFd
 }
 
 fn missing(diff_id: &Digest) -> Error {
-    Error::new(
-        ErrorClass::NotFound,
-        format!("the layer {diff_id} is not in the store; pull or load its image again"),
-    )
+    Error::new(ErrorClass::NotFound, format!("the layer {diff_id} is not in the store; pull or load its image again"))
 }
 
 fn is_mounted(mounts: BorrowedFd<'_>, name: &str) -> Result<bool, Error> {
