@@ -133,10 +133,10 @@ impl Engine {
         self.image_store.prune(&|_| false, &self.layer_sink())?;
         events::forget(self)?;
         // What is left is empty or belongs to crashed transfers.
-        for name in ["containers", "names", "images", "layers", "uppers", "volumes", "ranges"] {
+        for name in ["containers", "names", "images", "layers", "uppers", "volumes", "ranges", "skeleton"] {
             layout::remove_dir(&self.layout.root.join(name))?;
         }
-        for name in ["containers", "pending", "layers"] {
+        for name in ["containers", "pending", "layers", "volumes"] {
             layout::remove_dir(&self.layout.run.join(name))?;
         }
         layout::remove_file(&self.layout.ready())

@@ -80,7 +80,12 @@ impl Engine {
         let id = record.id.as_str();
         let dir = self.layout.container(id);
         std::fs::DirBuilder::new().create(&dir).map_err(Error::at(&dir))?;
-        self.rootfs.create_upper(id)?;
+        if record.config.remove {
+            // Nothing of it is to survive, so nothing of it is ever synced to the disk.
+            self.rootfs.create_ephemeral_upper(id)?;
+        } else {
+            self.rootfs.create_upper(id)?;
+        }
         let made = self.make_volumes(&mut record.config);
         match made.and_then(|()| record.save(&self.layout)) {
             Ok(()) => Ok(record),

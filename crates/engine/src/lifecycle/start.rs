@@ -137,6 +137,7 @@ impl Engine {
             plan,
         };
         let started = hand_over(&message, materials.bag)?;
+        self.rootfs.settle();
         warnings.extend(started.warnings);
         Ok(warnings)
     }
