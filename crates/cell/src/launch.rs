@@ -331,6 +331,10 @@ pub(crate) fn give_pipes(plan: &IsolationPlan, stdio: &[OwnedFd; 3]) -> Result<(
     Ok(())
 }
 
+/// Pseudo terminals: `/dev/pts/ptmx` (5, 2) and the ends that programs hold (136). They exist only in the container's
+/// own devpts instance, so the rule opens nothing of the host's.
+const TERMINALS: [(u32, Option<u32>); 2] = [(5, Some(2)), (136, None)];
+
 fn device_rules(plan: &IsolationPlan) -> Vec<DeviceRule> {
     let rule = |device: &bulkhead_plan::Device| DeviceRule {
         kind: device.kind,
@@ -338,5 +342,7 @@ fn device_rules(plan: &IsolationPlan) -> Vec<DeviceRule> {
         minor: Some(device.minor),
         access: device.access.clone(),
     };
-    plan.devices.iter().map(rule).collect()
+    let terminal =
+        |(major, minor)| DeviceRule { kind: 'c', major: Some(major), minor, access: "rw".to_owned() };
+    plan.devices.iter().map(rule).chain(TERMINALS.map(terminal)).collect()
 }
