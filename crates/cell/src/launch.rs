@@ -342,7 +342,6 @@ fn device_rules(plan: &IsolationPlan) -> Vec<DeviceRule> {
         minor: Some(device.minor),
         access: device.access.clone(),
     };
-    let terminal =
-        |(major, minor)| DeviceRule { kind: 'c', major: Some(major), minor, access: "rw".to_owned() };
+    let terminal = |(major, minor)| DeviceRule { kind: 'c', major: Some(major), minor, access: "rw".to_owned() };
     plan.devices.iter().map(rule).chain(TERMINALS.map(terminal)).collect()
 }
