@@ -44,7 +44,7 @@ impl Engine {
         if last_sweep.is_none() {
             layout.create()?;
         }
-        let image_store = bulkhead_image::Store::open(&layout.root.join("images"))?;
+        let image_store = bulkhead_image::Store::open(&layout.root)?;
         let rootfs = bulkhead_rootfs::Store::open(&layout.root, &layout.run)?;
         let engine = Self { layout, image_store, rootfs, arguments };
         match last_sweep {
