@@ -33,7 +33,7 @@ pub(crate) fn begin(container: &mut Container) {
 
 fn spawn(container: &Container, start: String, deadline: Instant) -> Result<Probe, Failure> {
     let Some(checks) = &container.checks else { return Err(Failure::internal("there is no health check")) };
-    let (read, write) = streams::pipe(None)?;
+    let (read, write) = streams::pipe()?;
     streams::nonblocking(&read)?;
     let error = rustix::io::fcntl_dupfd_cloexec(&write, 0)
         .map_err(|errno| Failure::internal(format!("a descriptor cannot be copied: {errno}")))?;

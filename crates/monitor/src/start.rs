@@ -134,9 +134,8 @@ fn build(received: Received) -> Result<(Container, Vec<String>), Failure> {
 fn launch(message: &HandOver, mut bag: Bag) -> Result<(Cell, Tenant, Streams), Failure> {
     let root = bag.take(message.handles.root, "the root")?;
     let plan = &message.plan;
-    let owner = plan.ids.to_host(0).ok();
     let (pipes, stdio) = match plan.process.terminal {
-        None => Streams::pipes(message.stdin_open, owner).map(|(pipes, ends)| (Some(pipes), ends))?,
+        None => Streams::pipes(message.stdin_open).map(|(pipes, ends)| (Some(pipes), ends))?,
         Some(_) => {
             let null = || streams::null(OFlags::RDWR);
             (None, [null()?, null()?, null()?])

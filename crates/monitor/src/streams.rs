@@ -30,13 +30,12 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// Pipes; without `open_input` the process reads an empty file. `owner` is the host id of root inside: who opens
-    /// `/dev/stdout` by name inside must be let in.
-    pub(crate) fn pipes(open_input: bool, owner: Option<u32>) -> Result<(Self, ProcessEnds), Failure> {
-        let (out_read, out_write) = pipe(owner)?;
-        let (error_read, error_write) = pipe(owner)?;
+    /// Pipes; without `open_input` the process reads an empty file.
+    pub(crate) fn pipes(open_input: bool) -> Result<(Self, ProcessEnds), Failure> {
+        let (out_read, out_write) = pipe()?;
+        let (error_read, error_write) = pipe()?;
         let (input, process_input) = if open_input {
-            let (read, write) = pipe(owner)?;
+            let (read, write) = pipe()?;
             nonblocking(&write)?;
             (Some(write), read)
         } else {
@@ -156,15 +155,10 @@ pub(crate) fn null(flags: OFlags) -> Result<OwnedFd, Failure> {
         .map_err(|errno| Failure::internal(format!("/dev/null cannot be opened: {errno}")))
 }
 
-/// A pipe whose inode belongs to `owner`.
-pub(crate) fn pipe(owner: Option<u32>) -> Result<(OwnedFd, OwnedFd), Failure> {
-    let fail = |errno: Errno| Failure::internal(format!("a pipe cannot be made: {errno}"));
-    let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(fail)?;
-    if let Some(owner) = owner {
-        let (user, group) = (rustix::fs::Uid::from_raw(owner), rustix::fs::Gid::from_raw(owner));
-        rustix::fs::fchown(&write, Some(user), Some(group)).map_err(fail)?;
-    }
-    Ok((read, write))
+/// A pipe.
+pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd), Failure> {
+    rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
+        .map_err(|errno| Failure::internal(format!("a pipe cannot be made: {errno}")))
 }
 
 /// Makes an end of ours non-blocking.
@@ -178,7 +172,7 @@ mod tests {
 
     #[test]
     fn input_waits_for_room_and_ends_after_what_waits() {
-        let (mut streams, ends) = Streams::pipes(true, None).unwrap();
+        let (mut streams, ends) = Streams::pipes(true).unwrap();
         let big = vec![7u8; 200_000];
         streams.feed(&big);
         assert!(streams.is_stuffed());
@@ -199,19 +193,19 @@ mod tests {
 
     #[test]
     fn input_for_nobody_is_thrown_away() {
-        let (mut streams, ends) = Streams::pipes(true, None).unwrap();
+        let (mut streams, ends) = Streams::pipes(true).unwrap();
         drop(ends);
         bulkhead_sys::event::ignore(13).unwrap();
         streams.feed(b"x");
         assert!(!streams.is_stuffed());
-        let (mut closed, _ends) = Streams::pipes(false, None).unwrap();
+        let (mut closed, _ends) = Streams::pipes(false).unwrap();
         closed.feed(b"x");
         assert!(!closed.is_stuffed());
     }
 
     #[test]
     fn output_is_read_until_its_end() {
-        let (mut streams, ends) = Streams::pipes(false, None).unwrap();
+        let (mut streams, ends) = Streams::pipes(false).unwrap();
         let mut buffer = [0u8; 16];
         assert_eq!(streams.read(Stream::Stdout, &mut buffer), None);
         rustix::io::write(&ends[1], b"out").unwrap();
