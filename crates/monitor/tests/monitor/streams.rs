@@ -26,12 +26,16 @@ fn input() {
     draft.message.stdin_once = true;
     let container = draft.start();
     let channel = container.attached.as_ref().unwrap();
-    let big = vec![b'x'; 60_000];
-    for _ in 0..10 {
-        packet(channel, Packet::Stdin, &big);
-    }
-    packet(channel, Packet::StdinEnd, b"");
-    let all = collect(channel);
+    // Side by side: who only sends and never reads is made to wait, as by any pipe.
+    let all = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..10 {
+                packet(channel, Packet::Stdin, &[b'x'; 60_000]);
+            }
+            packet(channel, Packet::StdinEnd, b"");
+        });
+        collect(channel)
+    });
     assert_eq!(all.stdout.len(), 600_000 + 4);
     assert!(all.stdout.ends_with(b"end\n"));
     assert_eq!(container.end().status, ExitStatus::Code(0));
