@@ -118,7 +118,8 @@ fn build(received: Received) -> Result<(Container, Vec<String>), Failure> {
     let Received { mut message, mut bag } = received;
     let opened = open(&mut message, &mut bag)?;
     let (cell, tenant, streams) = launch(&message, bag)?;
-    let warnings = cell.group().map(|group| group.warnings().to_vec()).unwrap_or_default();
+    let mut warnings = cell.warnings().to_vec();
+    warnings.extend(cell.group().map(|group| group.warnings().to_vec()).unwrap_or_default());
     match assemble(message, opened, (cell, tenant), streams) {
         Ok(container) => Ok((container, warnings)),
         Err((failure, cell)) => {
