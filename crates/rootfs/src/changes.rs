@@ -160,6 +160,7 @@ pub fn write(place: &Place, id: &str, layers: &[Digest], out: &mut dyn Write) ->
     let lower = Lower(overlay::mount_lower(place, layers)?);
     let owners = uppers::Owners::of(place, id)?;
     let mut layer = Layer { writer: Writer::new(out), lower, owners, links: HashMap::new() };
+    layer.root(upper.as_fd())?;
     tree::walk(upper.as_fd(), &mut layer)?;
     layer.writer.finish().map(drop).map_err(|error| unwritable(b"", &error))
 }
@@ -202,6 +203,19 @@ impl Visitor for Layer<'_> {
 }
 
 impl Layer<'_> {
+    /// The root itself, unless it is what a layer without a word about it stands for: 0755 and root's.
+    fn root(&mut self, upper: BorrowedFd<'_>) -> Result<(), Error> {
+        let stat = rustix::fs::fstat(upper).map_err(|errno| SysError::new("fstat", "/", errno))?;
+        let (name, path) = (c"", b"".as_slice());
+        let visit = Visit { parent: upper, name, path, stat: &stat };
+        let entry = self.entry(&visit, Kind::Directory, Vec::new());
+        // Mode 0000: never mounted.
+        if entry.mode == 0 || (entry.mode, entry.uid, entry.gid) == (0o755, 0, 0) {
+            return Ok(());
+        }
+        self.append(&entry, &mut std::io::empty())
+    }
+
     /// An empty file that means something.
     fn mark(&mut self, path: &[u8]) -> Result<(), Error> {
         let entry = Entry {

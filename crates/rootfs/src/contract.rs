@@ -225,6 +225,7 @@ fn changes_become_a_layer(kept: Kept) {
     }
     let names: Vec<&str> = entries.keys().map(String::as_str).collect();
     let expected = [
+        "",
         "etc",
         "etc/.wh.user",
         "etc/secret",
@@ -244,6 +245,57 @@ fn changes_become_a_layer(kept: Kept) {
     assert_eq!(entries["new/hard"].kind, Kind::Hardlink { target: b"new/deep/f".to_vec() });
     assert_eq!(entries["new/link"].kind, Kind::Symlink { target: b"/nowhere".to_vec() });
     assert!(entries.values().all(|entry| entry.xattrs.is_empty()), "no mark of the overlay's own");
+}
+
+fn a_commit_gives_the_same_tree(kept: Kept) {
+    let site = testing::site();
+    let (store, layers) = changed_container(&site, kept);
+    let mut archive = Vec::new();
+    store.write_changes("c", &layers, &mut archive).unwrap();
+    let digest = bulkhead_archive::hash::Hasher::sha256(&archive);
+    store.stage_layer(&digest, &mut archive.as_slice()).unwrap().commit().unwrap();
+    let [below, above] = layers.clone();
+    store.create_upper("again").unwrap();
+    let first = store.mount("c", &layers, &FIRST.container_map()).unwrap();
+    let second = store.mount("again", &[below, above, digest], &SECOND.container_map()).unwrap();
+    let describe = "find . | sort | while read f; do stat -c '%n %F %a %u %g %h' \"$f\"; done; cat etc/* hidden/* new/*/f; \
+                    readlink new/link";
+    let before = inside(&first, FIRST, describe);
+    assert!(before.contains("./new/deep/f regular file 4755 12 34 2"), "{before}");
+    // A directory's number of links is that of its subdirectories or 1, depending on the file system.
+    let without_directory_links = |text: &str| -> Vec<String> {
+        let shorten = |line: &str| match line.split_once(" directory ") {
+            Some((name, rest)) => format!("{name} {}", rest.rsplit_once(' ').map_or(rest, |(front, _)| front)),
+            None => line.to_owned(),
+        };
+        text.lines().map(shorten).collect()
+    };
+    assert_eq!(without_directory_links(&before), without_directory_links(&inside(&second, SECOND, describe)));
+}
+
+fn file_capabilities_survive_a_commit(kept: Kept) {
+    let site = testing::site();
+    let store = site.store();
+    let layers = two_layers(&site, kept);
+    store.create_upper("c").unwrap();
+    let root = store.mount("c", &layers, &FIRST.container_map()).unwrap();
+    // cap_net_raw+ep as setcap writes it: VFS_CAP_REVISION_2 with the effective bit.
+    let script = "cp /bin/true tool; command -v setcap >/dev/null && setcap cap_net_raw+ep tool && getcap tool";
+    let seen = inside(&root, FIRST, script);
+    if !seen.contains("cap_net_raw") {
+        println!("skipped: no setcap here: {seen}");
+        return;
+    }
+    let mut archive = Vec::new();
+    store.write_changes("c", &layers, &mut archive).unwrap();
+    let mut reader = bulkhead_archive::tar::Reader::new(archive.as_slice(), bulkhead_archive::Limits::default());
+    let mut found = Vec::new();
+    while let Some(entry) = reader.next_entry().unwrap() {
+        found.extend(entry.xattrs.into_iter().map(|(name, value)| (entry.path.clone(), name, value)));
+    }
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].0.as_slice(), found[0].1.as_slice()), (b"tool".as_slice(), b"security.capability".as_slice()));
+    assert_eq!(found[0].2.len(), 20, "version 2, which carries no host id: {:?}", found[0].2);
 }
 
 fn names_that_mean_deletions_are_refused_in_layers(kept: Kept) {
@@ -276,6 +328,8 @@ contract!(
     ephemeral_parts_can_be_mounted_again,
     changes_are_listed,
     changes_become_a_layer,
+    a_commit_gives_the_same_tree,
+    file_capabilities_survive_a_commit,
     names_that_mean_deletions_are_refused_in_layers,
 );
 

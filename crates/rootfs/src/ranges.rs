@@ -338,4 +338,62 @@ mod tests {
         assert_eq!((pairs.len(), ranges.len()), (names.len(), names.len()));
         assert_eq!(all(&site.place()).unwrap().len(), names.len());
     }
+
+    const SITE: &str = "BULKHEAD_TEST_LEDGER";
+
+    /// Leases and releases for ever; a second holder of the same range would meet its mark.
+    fn work_until_killed(site: &std::path::Path) -> ! {
+        let place = Place::open(&site.join("root"), &site.join("run")).unwrap();
+        for round in 0.. {
+            let holder = format!("p{}-{round}", std::process::id());
+            let range = lease(&place, &holder).unwrap();
+            let mark = site.join("marks").join(range.base.to_string());
+            if let Err(error) = std::fs::File::create_new(&mark) {
+                std::fs::write(site.join("shared"), format!("{holder}: {mark:?}: {error}")).unwrap();
+            }
+            if round % 3 != 0 {
+                std::fs::remove_file(&mark).unwrap();
+                release(&place, &holder).unwrap();
+            }
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn processes_that_are_killed_leave_a_whole_ledger() {
+        if let Some(site) = std::env::var_os(SITE) {
+            work_until_killed(std::path::Path::new(&site));
+        }
+        let site = testing::site();
+        std::fs::create_dir(site.path().join("marks")).unwrap();
+        for _ in 0..3 {
+            let mut workers: Vec<_> = (0..6)
+                .map(|_| {
+                    std::process::Command::new(std::env::current_exe().unwrap())
+                        .args(["--exact", "ranges::tests::processes_that_are_killed_leave_a_whole_ledger"])
+                        .env(SITE, site.path())
+                        .stdout(std::process::Stdio::null())
+                        .spawn()
+                        .unwrap()
+                })
+                .collect();
+            std::thread::sleep(std::time::Duration::from_millis(150));
+            for worker in &mut workers {
+                worker.kill().unwrap();
+                worker.wait().unwrap();
+            }
+        }
+        let shared = std::fs::read_to_string(site.path().join("shared")).unwrap_or_default();
+        assert_eq!(shared, "", "two holders had one range");
+        let place = site.place();
+        let found = all(&place).unwrap();
+        assert!(found.len() > 6);
+        let holders: BTreeSet<_> = found.iter().map(|(holder, _)| holder).collect();
+        assert_eq!(holders.len(), found.len(), "one range a holder");
+        for (holder, range) in &found {
+            assert_eq!(lease(&place, holder).unwrap(), *range);
+            release(&place, holder).unwrap();
+        }
+        assert!(all(&place).unwrap().is_empty());
+    }
 }
