@@ -28,6 +28,7 @@ pub const MASKED: &[(&str, &str)] = &[
     ("/proc/modules", "tells which modules, and so which holes, exist"),
     ("/proc/pagetypeinfo", "helps to shape the kernel's heap"),
     ("/proc/sched_debug", "processes of the whole host"),
+    ("/proc/pressure", "how busy the whole host is, and triggers that anyone may set (CVE-2022-2938)"),
     ("/proc/scsi", "can remove disks (CVE-2017-16539)"),
     ("/proc/slabinfo", "helps to shape the kernel's heap"),
     ("/proc/softirqs", "side channel, see interrupts"),
