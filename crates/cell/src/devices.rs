@@ -80,7 +80,9 @@ impl Owner {
 
 /// Directories for the mounts below `/dev` and a place for the console: made here, they cost the child no look-up.
 fn make_mount_points(plan: &IsolationPlan, dev: &Root, owner: Owner) -> Result<(), SysError> {
-    for target in plan.mounts.iter().filter_map(|mount| mount.target.strip_prefix("/dev/")) {
+    let is_file = |mount: &bulkhead_plan::Mount| matches!(mount.source, MountSource::Handle { file: true, .. });
+    let directories = plan.mounts.iter().filter(|mount| !is_file(mount));
+    for target in directories.filter_map(|mount| mount.target.strip_prefix("/dev/")) {
         if target.contains('/') || target == ".." {
             continue;
         }
