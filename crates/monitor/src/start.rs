@@ -118,12 +118,11 @@ fn build(received: Received) -> Result<(Container, Vec<String>), Failure> {
     let Received { mut message, mut bag } = received;
     let opened = open(&mut message, &mut bag)?;
     let (cell, tenant, streams) = launch(&message, bag)?;
-    let mut warnings = cell.warnings().to_vec();
-    warnings.extend(cell.group().map(|group| group.warnings().to_vec()).unwrap_or_default());
+    let warnings = cell.warnings().to_vec();
     match assemble(message, opened, (cell, tenant), streams) {
         Ok(container) => Ok((container, warnings)),
         Err((failure, cell)) => {
-            let undone = cell.map(Cell::demolish).unwrap_or(Ok(()));
+            let undone = cell.map(|cell| cell.demolish()).unwrap_or(Ok(()));
             Err(match undone {
                 Ok(()) => failure,
                 Err(second) => Failure { message: format!("{}; and afterwards: {second}", failure.message), ..failure },
@@ -165,10 +164,10 @@ fn assemble(
     opened: Opened,
     (cell, tenant): Built,
     streams: Streams,
-) -> Result<Container, (Failure, Option<Cell>)> {
+) -> Result<Container, (Failure, Option<Box<Cell>>)> {
     let signals = match Signals::new(&SIGNALS) {
         Ok(signals) => signals,
-        Err(error) => return Err((error.into(), Some(cell))),
+        Err(error) => return Err((error.into(), Some(Box::new(cell)))),
     };
     let since = Instant::now();
     let state = RunState {
@@ -226,7 +225,7 @@ fn assemble(
     }
     match ready(&mut container) {
         Ok(()) => Ok(container),
-        Err(failure) => Err((failure, container.cell.take())),
+        Err(failure) => Err((failure, container.cell.take().map(Box::new))),
     }
 }
 
