@@ -54,6 +54,11 @@ pub fn traces() -> (usize, Vec<String>, usize) {
     (mounts, groups, children)
 }
 
+/// The monitor under test; another one (a release build, to measure it) by `BULKHEAD_MONITOR`.
+fn program() -> PathBuf {
+    std::env::var_os("BULKHEAD_MONITOR").map_or_else(|| env!("CARGO_BIN_EXE_bulkhead-monitor").into(), PathBuf::from)
+}
+
 fn parent_group() -> String {
     format!("/bulkhead-test-monitor-{}", std::process::id())
 }
@@ -192,7 +197,7 @@ impl Draft {
         let mut memory = std::fs::File::from(memory);
         memory.write_all(&serde_json::to_vec(&message).unwrap()).unwrap();
         let (ours, theirs) = Channel::pair().unwrap();
-        let program = open(Path::new(env!("CARGO_BIN_EXE_bulkhead-monitor")), OFlags::PATH);
+        let program = open(&program(), OFlags::PATH);
         let (monitor, _) =
             bulkhead_sys::spawn::program(program.as_fd(), &["bulkhead-monitor"], &[], &[(3, theirs.as_fd())]).unwrap();
         drop(theirs);
@@ -324,10 +329,8 @@ impl Drop for Container {
         // A case that failed half-way must not leave its container to the next.
         drop(bulkhead_sys::process::signal(self.monitor.as_fd(), 9));
         drop(bulkhead_sys::process::wait(self.monitor.as_fd()));
-        let repaired = std::process::Command::new(env!("CARGO_BIN_EXE_bulkhead-monitor"))
-            .args(["--repair", &self.cgroup, &parent_group()])
-            .status()
-            .unwrap();
+        let repaired =
+            std::process::Command::new(program()).args(["--repair", &self.cgroup, &parent_group()]).status().unwrap();
         assert!(repaired.success());
     }
 }

@@ -14,6 +14,7 @@ pub const ALL: &[(&str, fn())] = &[
     ("an_exec_with_a_terminal", exec_terminal),
     ("pause_stops_everything_and_stop_still_works", pause),
     ("counters_and_processes", counters),
+    ("an_idle_monitor_is_small", idle_memory),
     ("limits_can_be_changed", update),
     ("the_root_is_the_containers", root),
     ("a_request_that_does_not_fit_travels_in_memory", large_request),
@@ -203,4 +204,31 @@ fn nonsense() {
     }));
     container.stop(0);
     container.end();
+}
+
+fn idle_memory() {
+    let containers: Vec<_> = (0..5).map(|_| draft("sleep 1000").start()).collect();
+    for container in &containers {
+        container.ask(&Request::State);
+        container.exec("true");
+    }
+    for container in &containers {
+        let pid = container.state().monitor_pid;
+        let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+        let of = |key: &str| -> u64 {
+            let line = text.lines().find(|line| line.starts_with(key)).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        let private = of("Private_Clean:") + of("Private_Dirty:");
+        println!("idle monitor: {private} KiB private, {} KiB of memory in proportion", of("Pss:"));
+        // An unoptimised build is larger.
+        assert!(
+            private
+                <= if cfg!(debug_assertions) && std::env::var_os("BULKHEAD_MONITOR").is_none() { 1000 } else { 400 }
+        );
+    }
+    for container in &containers {
+        container.stop(0);
+        container.end();
+    }
 }
