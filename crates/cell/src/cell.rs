@@ -10,7 +10,7 @@ use bulkhead_sys::seccomp::Program;
 use bulkhead_types::ErrorClass;
 use rustix::fs::{CWD, Mode, OFlags};
 
-use crate::failure::StepFailed;
+use crate::failure::{StepFailed, gone};
 use crate::{limits, walls};
 
 /// A built cell whose first process runs.
@@ -22,8 +22,8 @@ pub struct Cell {
     pub(crate) first_pid: u32,
     pub(crate) group: Option<Cgroup>,
     pub(crate) filter: Option<Program>,
-    /// Our own pid namespace, to come back to.
-    pub(crate) own_pids: OwnedFd,
+    /// Our own pid namespace, if we have the right to come back to it (not as root of a user namespace below it).
+    pub(crate) own_pids: Option<OwnedFd>,
     warnings: Vec<String>,
 }
 
@@ -49,6 +49,8 @@ impl Cell {
         let path = "/proc/self/ns/pid";
         let own_pids = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| StepFailed::parent("go")(SysError::new("open", path, errno)))?;
+        // Entering the namespace that one is in changes nothing, and tells whether it is allowed.
+        let own_pids = bulkhead_sys::namespace::enter_descriptor(own_pids.as_fd()).is_ok().then_some(own_pids);
         let (first, first_pid) = first;
         Ok(Self { plan: plan.clone(), first, first_pid, group, filter, own_pids, warnings })
     }
@@ -115,9 +117,4 @@ impl Cell {
         let removed = group.remove();
         killed.and(removed).map_err(|error| StepFailed::group(&error))
     }
-}
-
-/// The first process has ended.
-pub(crate) fn gone() -> StepFailed {
-    StepFailed::new("join", ErrorClass::Conflict, "the container is not running")
 }

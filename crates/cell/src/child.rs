@@ -9,7 +9,7 @@ use crate::steps;
 
 /// Runs the steps in their order. Comes back only when one has failed, after telling the parent, with the exit code for
 /// the child.
-pub fn run(list: &[Step], scene: &mut Scene<'_>) -> i32 {
+pub fn run<'a>(list: impl IntoIterator<Item = &'a Step>, scene: &mut Scene<'_>) -> i32 {
     for step in list {
         if let Err(trouble) = steps::run(*step, scene) {
             let packet = Packet::StepFailed(failure(*step, trouble));

@@ -4,7 +4,7 @@
 //! clones, and takes its own back; the child joins the rest by itself. So it is a child of the monitor, is waited for by
 //! pidfd, and no process in between has to be reaped.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use bulkhead_cgroup::Cgroup;
 use bulkhead_plan::control::Exec;
@@ -18,9 +18,9 @@ use bulkhead_sys::{process, spawn};
 use bulkhead_types::ErrorClass;
 use rustix::io::Errno;
 
-use crate::cell::{Cell, Tenant, gone};
+use crate::cell::{Cell, Tenant};
 use crate::devices::Nodes;
-use crate::failure::StepFailed;
+use crate::failure::{StepFailed, gone};
 use crate::launch::{give_pipes, kinds, next};
 use crate::protocol::{self, Packet};
 use crate::scene::{Role, Scene, Trouble, bits, failure};
@@ -91,34 +91,35 @@ impl Cell {
         let kinds = kinds(&self.plan);
         let list = exec_steps(&self.plan);
         let into = self.group.as_ref().and_then(Cgroup::clone_into);
-        let foreign_pids = kinds.contains(Kinds::PID);
-        if foreign_pids {
-            namespace::enter(self.first.as_fd(), Kinds::PID).map_err(|_| gone())?;
-        }
-        let child = || {
-            if let Err(trouble) = join(&mut scene, self.first.as_fd(), kinds.without(Kinds::PID)) {
-                let packet = Packet::StepFailed(failure(Step::AssumeRoot, trouble));
-                drop(protocol::send(scene.channel, &packet));
-                return 125;
+        let first = self.first.as_fd();
+        let clone = |child: &mut dyn FnMut() -> i32| spawn::isolated(Kinds::NONE, into, ours.as_fd(), child);
+        let cloned = match &self.own_pids {
+            _ if !kinds.contains(Kinds::PID) => clone(&mut || join_and_run(&mut scene, first, kinds, &list)),
+            Some(own_pids) => {
+                namespace::enter(first, Kinds::PID).map_err(|_| gone())?;
+                let cloned = clone(&mut || join_and_run(&mut scene, first, kinds, &list));
+                // Nothing may be started in the wrong namespace: without the way back this process is of no more use.
+                namespace::enter_descriptor(own_pids.as_fd()).map_err(StepFailed::parent("exec"))?;
+                cloned
             }
-            child::run(&list, &mut scene)
+            None => clone(&mut || go_between(&mut scene, first, kinds, &list)),
         };
-        let cloned = spawn::isolated(Kinds::NONE, into, ours.as_fd(), child);
-        if foreign_pids {
-            // Nothing may be started in the wrong namespace: without the way back this process is of no more use.
-            namespace::enter_descriptor(self.own_pids.as_fd()).map_err(StepFailed::parent("exec"))?;
-        }
         cloned.map_err(|error| {
             if error.raw() == Errno::NOMEM.raw_os_error() { gone() } else { StepFailed::parent("exec")(error) }
         })
     }
 
     /// Waits until the child has executed, or tells why it has not; then it is gone.
-    fn follow(&self, exec: &Exec, ours: &Channel, pidfd: OwnedFd, pid: u32) -> Result<Tenant, StepFailed> {
+    fn follow(&self, exec: &Exec, ours: &Channel, mut pidfd: OwnedFd, mut pid: u32) -> Result<Tenant, StepFailed> {
         let mut terminal = None;
         let ended = loop {
             match next(ours, &pidfd, &self.plan, &exec.process) {
                 Ok(Some(Packet::Terminal(fd))) if terminal.is_none() => terminal = Some(fd),
+                Ok(Some(Packet::Born(fd, number))) if self.own_pids.is_none() => {
+                    // The go-between has nothing left to do but to end.
+                    drop(process::wait(pidfd.as_fd()));
+                    (pidfd, pid) = (fd, number);
+                }
                 Ok(Some(packet)) => {
                     let message = format!("the child said {} where it had nothing to say", packet.name());
                     break StepFailed::new("protocol", ErrorClass::Internal, message);
@@ -133,12 +134,39 @@ impl Cell {
     }
 }
 
-/// Joins the namespaces of the first process. The protections of the first steps come before: from the moment we are in
-/// its pid namespace the container sees us. The cgroup is entered from outside, while its files are still ours.
-fn join(scene: &mut Scene<'_>, first: std::os::fd::BorrowedFd<'_>, kinds: Kinds) -> Result<(), Trouble> {
-    steps::run(Step::DieWithParent, scene)?;
-    steps::run(Step::EnterCgroup, scene)?;
+/// Joins the rest of the namespaces and goes through the steps.
+fn join_and_run(scene: &mut Scene<'_>, first: BorrowedFd<'_>, kinds: Kinds, list: &[Step]) -> i32 {
+    match join(scene, first, kinds.without(Kinds::PID)) {
+        Ok(()) => child::run(list.iter().filter(|step| !JOINING.contains(step)), scene),
+        Err(trouble) => tell(scene, trouble),
+    }
+}
+
+/// The steps that [`join`] does itself, before it is inside.
+const JOINING: [Step; 2] = [Step::DieWithParent, Step::EnterCgroup];
+
+/// The protections of the first steps come before: from the moment we are in the pid namespace the container sees us.
+/// The cgroup is entered from outside, while its files are still ours.
+fn join(scene: &mut Scene<'_>, first: BorrowedFd<'_>, kinds: Kinds) -> Result<(), Trouble> {
+    for step in JOINING {
+        steps::run(step, scene)?;
+    }
     namespace::enter(first, kinds)?;
     scene.root = Some(Root::open_trusted(std::path::Path::new("/"))?);
     Ok(())
+}
+
+/// Where the monitor could not come back from the pid namespace (rootless), a process in between enters it, clones the
+/// real one as a child of the monitor, and hands over its pidfd.
+fn go_between(scene: &mut Scene<'_>, first: BorrowedFd<'_>, kinds: Kinds, list: &[Step]) -> i32 {
+    let cloned = steps::run(Step::DieWithParent, scene)
+        .and_then(|()| Ok(namespace::enter(first, Kinds::PID)?))
+        .and_then(|()| Ok(spawn::sibling(|| join_and_run(scene, first, kinds, list))?));
+    let told = cloned.and_then(|(pidfd, pid)| scene.say(&Packet::Born(pidfd, pid)));
+    told.map_or_else(|trouble| tell(scene, trouble), |()| 0)
+}
+
+fn tell(scene: &Scene<'_>, trouble: Trouble) -> i32 {
+    drop(protocol::send(scene.channel, &Packet::StepFailed(failure(Step::AssumeRoot, trouble))));
+    125
 }

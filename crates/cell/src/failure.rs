@@ -57,6 +57,8 @@ pub(crate) fn explain(failure: &Failure, plan: &IsolationPlan, process: &Process
                 process.user, failure.detail
             ),
         ),
+        // A further process found nothing to join.
+        Step::AssumeRoot if errno == Errno::SRCH || errno == Errno::NOMEM => gone(),
         Step::WorkingDirectory | Step::MakeWorkingDirectory => working_directory(failure, errno, process),
         step => {
             let about = subject(failure, plan, process);
@@ -66,6 +68,11 @@ pub(crate) fn explain(failure: &Failure, plan: &IsolationPlan, process: &Process
             StepFailed::new(step.name(), class_of(errno), message)
         }
     }
+}
+
+/// The first process has ended.
+pub(crate) fn gone() -> StepFailed {
+    StepFailed::new("join", ErrorClass::Conflict, "the container is not running")
 }
 
 /// What the index of the failure points at.

@@ -58,7 +58,7 @@ pub fn lowered(bits: u32, process: &Process) -> Vec<String> {
     let named = process.rlimits.iter().take(32).enumerate().filter(|(index, _)| bits & (1 << index) != 0);
     named
         .map(|(_, limit)| {
-            let ours = resource(&limit.name).map_or(None, |resource| rustix::process::getrlimit(resource).maximum);
+            let ours = resource(&limit.name).and_then(|resource| rustix::process::getrlimit(resource).maximum);
             format!(
                 "ulimit {}={}:{} lies above this session's hard limit and was lowered to {}; raising it needs \
                  CAP_SYS_RESOURCE on the host",

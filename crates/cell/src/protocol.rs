@@ -4,6 +4,7 @@
 //! | # | who | says | when | the other side then |
 //! |---|---|---|---|---|
 //! | 1 | parent | `MapsWritten` | the id maps of the new user namespace are in force (first process only) | goes on with `assume-root` |
+//! | 1 | child | `Born` + pidfd | a further process had to be cloned by a go-between | waits for the go-between, goes on with the new one |
 //! | 2 | child | `Terminal` + descriptor | it has a terminal | keeps the controlling end |
 //! | 3 | child | `Sealed` | everything but the filter is in force (first process only) | answers `Go` |
 //! | 4 | parent | `Go` | after `Sealed` | the child filters itself and executes |
@@ -42,6 +43,8 @@ pub struct Failure {
 pub enum Packet {
     /// Parent: go on, the ids exist.
     MapsWritten,
+    /// Go-between: this is the process, and this its number.
+    Born(OwnedFd, u32),
     /// Child: here is the controlling end of the terminal.
     Terminal(OwnedFd),
     /// Child: everything but the filter is in force. The bits name the resource limits that had to be lowered.
@@ -58,6 +61,7 @@ impl Packet {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::MapsWritten => "MapsWritten",
+            Self::Born(..) => "Born",
             Self::Terminal(_) => "Terminal",
             Self::Sealed(_) => "Sealed",
             Self::Go => "Go",
@@ -72,6 +76,7 @@ impl Packet {
             Self::Sealed(_) => 3,
             Self::Go => 4,
             Self::StepFailed(_) => 5,
+            Self::Born(..) => 6,
         }
     }
 }
@@ -85,12 +90,12 @@ pub fn send(channel: &Channel, packet: &Packet) -> Result<(), SysError> {
     let mut bytes = [0u8; SIZE];
     bytes[0] = packet.kind();
     match packet {
-        Packet::Sealed(bits) => bytes[4..8].copy_from_slice(&bits.to_le_bytes()),
+        Packet::Sealed(number) | Packet::Born(_, number) => bytes[4..8].copy_from_slice(&number.to_le_bytes()),
         Packet::StepFailed(failure) => write_failure(&mut bytes, failure),
         _ => {}
     }
     match packet {
-        Packet::Terminal(fd) => channel.send(&bytes, &[fd.as_fd()]),
+        Packet::Terminal(fd) | Packet::Born(fd, _) => channel.send(&bytes, &[fd.as_fd()]),
         _ => channel.send(&bytes, &[]),
     }
 }
@@ -132,6 +137,7 @@ pub fn receive(channel: &Channel) -> Result<Received, SysError> {
         (2, Some(fd)) => Received::Packet(Packet::Terminal(fd)),
         (3, None) => Received::Packet(Packet::Sealed(number(4))),
         (4, None) => Received::Packet(Packet::Go),
+        (6, Some(fd)) => Received::Packet(Packet::Born(fd, number(4))),
         (5, None) => read_failure(&bytes, number(4), number(8)),
         _ => Received::Nonsense,
     })

@@ -11,6 +11,9 @@ mod cases;
 #[path = "cell/further.rs"]
 mod further;
 
+#[path = "cell/nested.rs"]
+mod nested;
+
 fn main() {
     if !rustix::process::geteuid().is_root() {
         assert!(
@@ -20,11 +23,14 @@ fn main() {
         println!("skipped: needs root");
         return;
     }
+    if std::env::args().any(|word| word == nested::INSIDE) {
+        std::process::exit(nested::run());
+    }
     house::live_apart();
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let mut failed = Vec::new();
     let mut count = 0;
-    for (name, case) in cases::ALL.iter().chain(further::ALL) {
+    for (name, case) in cases::ALL.iter().chain(further::ALL).chain(nested::ALL) {
         if !wanted.is_empty() && !wanted.iter().any(|word| name.contains(word.as_str())) {
             continue;
         }

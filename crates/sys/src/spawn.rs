@@ -72,11 +72,27 @@ pub fn isolated(
         raw::Cloned::Parent(pidfd, pid) => Ok((pidfd, pid)),
         raw::Cloned::Child => {
             raw::close_copy(ours_only);
-            // Neither a panic nor a return may reach the frames that were copied from the parent.
-            let code = std::panic::catch_unwind(AssertUnwindSafe(child)).unwrap_or(PANICKED);
-            raw::exit_now(code)
+            run_and_exit(child)
         }
     }
+}
+
+/// As [`isolated`], but the copy is a child of our parent, who has to wait for it. For a child of [`isolated`] that has
+/// entered a pid namespace, which counts only from the next clone on.
+///
+/// # Errors
+/// The kernel's.
+pub fn sibling(child: impl FnOnce() -> i32) -> Result<(OwnedFd, u32)> {
+    let fail = |errno: std::io::Error| SysError::new("clone3", "sibling", errno);
+    match raw::clone3(u64::from(linux_raw_sys::general::CLONE_PARENT), None).map_err(fail)? {
+        raw::Cloned::Parent(pidfd, pid) => Ok((pidfd, pid)),
+        raw::Cloned::Child => run_and_exit(child),
+    }
+}
+
+/// Neither a panic nor a return may reach the frames that were copied from the parent.
+fn run_and_exit(child: impl FnOnce() -> i32) -> ! {
+    raw::exit_now(std::panic::catch_unwind(AssertUnwindSafe(child)).unwrap_or(PANICKED))
 }
 
 /// Forks by the plain `clone` call: 0 in the child. For a single-threaded process that already runs behind a filter,

@@ -38,9 +38,8 @@ fn watch(child: u32) -> ! {
     process::close_everything();
     loop {
         let signal = process::next_signal();
-        if signal == Signal::CHILD.as_raw() {
-            reap(child);
-        } else if process::signal_child(child, signal).is_err_and(|error| error.raw() == Errno::SRCH.raw_os_error()) {
+        let gone = || process::signal_child(child, signal).is_err_and(|e| e.raw() == Errno::SRCH.raw_os_error());
+        if signal == Signal::CHILD.as_raw() || gone() {
             reap(child);
         }
     }

@@ -25,7 +25,9 @@ pub const ALL: &[Case] = &[
 ];
 
 fn idle(cgroup: Option<&str>) -> (Cell, Tenant) {
-    let (cell, tenant, _reader) = start(&plan(wishes("trap 'exit 0' TERM; sleep 1000 & wait")), cgroup).unwrap();
+    let script = "trap 'exit 0' TERM; sleep 1000 > /dev/null & echo ready; wait";
+    let (cell, tenant, mut reader) = start(&plan(wishes(script)), cgroup).unwrap();
+    reader.read_exact(&mut [0u8; 6]).unwrap();
     (cell, tenant)
 }
 

@@ -10,8 +10,21 @@ use bulkhead_sys::process::{self, Ended};
 use bulkhead_types::IdRange;
 use rustix::fs::{CWD, Mode, OFlags};
 
-/// First host id of the tests' range: inside root's own area, at its end.
-pub const BASE: u32 = 0x7fff_0000 - 65_536;
+/// First host id of the tests' range: inside root's own area, at its end; in a user namespace some id of it.
+pub fn base() -> u32 {
+    if nested() { 10_000 } else { 0x7fff_0000 - 65_536 }
+}
+
+/// True for root of a user namespace that is not the host's.
+pub fn nested() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap();
+    map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"]
+}
+
+/// Ids of a cell; fewer where an ordinary user's subordinate ids have to do.
+pub fn range() -> IdRange {
+    IdRange { base: base(), count: if nested() { 2048 } else { 65_536 } }
+}
 
 pub const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nwww:x:33:34:www:/var/www:/bin/sh\n";
 pub const GROUP: &str = "root:x:0:\nadm:x:4:www\nwww:x:34:\n";
@@ -35,7 +48,7 @@ pub fn live_apart() {
 /// A detached tmpfs with what a program needs; `/usr` comes as handle 0.
 pub fn root() -> OwnedFd {
     let tmpfs = Filesystem::open("tmpfs").unwrap();
-    let id = BASE.to_string();
+    let id = base().to_string();
     tmpfs.string("uid", &id).unwrap().string("gid", &id).unwrap().string("mode", "755").unwrap().create().unwrap();
     let root = tmpfs.mount(MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV).unwrap();
     for name in ["bin", "lib", "lib64", "sbin"] {
@@ -46,7 +59,7 @@ pub fn root() -> OwnedFd {
     {
         rustix::fs::mkdirat(&root, name, Mode::from_raw_mode(mode)).unwrap();
         rustix::fs::chmodat(&root, name, Mode::from_raw_mode(mode), rustix::fs::AtFlags::empty()).unwrap();
-        let (user, group) = (rustix::fs::Uid::from_raw(BASE), rustix::fs::Gid::from_raw(BASE));
+        let (user, group) = (rustix::fs::Uid::from_raw(base()), rustix::fs::Gid::from_raw(base()));
         rustix::fs::chownat(&root, name, Some(user), Some(group), rustix::fs::AtFlags::empty()).unwrap();
     }
     write(&root, "etc/passwd", PASSWD, 0o644);
@@ -74,7 +87,7 @@ pub fn wishes(script: &str) -> Wishes {
         flags: MountFlags { read_only: true, ..MountFlags::DATA },
     };
     Wishes {
-        ids: IdRange { base: BASE, count: 65_536 }.container_map(),
+        ids: range().container_map(),
         hostname: "inside".into(),
         process: process_of(script),
         mounts: vec![usr],

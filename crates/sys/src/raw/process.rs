@@ -32,7 +32,9 @@ pub fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> 
     let mut args: kernel::clone_args = unsafe { std::mem::zeroed() };
     args.flags = flags | u64::from(kernel::CLONE_PIDFD);
     args.pidfd = (&raw mut pidfd) as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
+    // A sibling ends with the signal that its parent's children end with; naming another one is refused.
+    let sibling = flags & u64::from(kernel::CLONE_PARENT) != 0;
+    args.exit_signal = if sibling { 0 } else { libc::SIGCHLD as u64 };
     if let Some(cgroup) = cgroup {
         args.flags |= kernel::CLONE_INTO_CGROUP;
         args.cgroup = u64::from(cgroup.as_raw_fd().unsigned_abs());
