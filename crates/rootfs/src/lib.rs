@@ -20,6 +20,7 @@ mod model;
 mod overlay;
 mod place;
 mod ranges;
+mod recipe;
 #[cfg(test)]
 mod rootless;
 mod scratch;

@@ -7,13 +7,14 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bulkhead_sys::SysError;
-use bulkhead_sys::mount::{self, Filesystem, MountAttrFlags};
+use bulkhead_sys::mount;
 use bulkhead_types::{Digest, ErrorClass, IdMap};
 use rustix::fs::{AtFlags, Gid, Mode, Uid};
 use rustix::io::Errno;
 
 use crate::model::Error;
 use crate::place::{self, Place};
+use crate::recipe::{Recipe, Writable};
 use crate::{shelf, uppers};
 
 const SKELETON: &str = "skeleton";
@@ -26,6 +27,17 @@ pub fn mount(place: &Place, id: &str, layers: &[Digest], ids: &IdMap) -> Result<
     if place.rootless {
         return mount_shifted(place, id, layers, ids);
     }
+    let recipe = prepare(place, id, layers, ids)?;
+    let root = recipe.assemble(place).map_err(|error| refused(place, &error))?;
+    place.put_aside(recipe.into_spent());
+    Ok(root)
+}
+
+/// Idmapped copies of everything.
+///
+/// # Errors
+/// If a layer is missing or a file system cannot be idmapped.
+pub fn prepare(place: &Place, id: &str, layers: &[Digest], ids: &IdMap) -> Result<Recipe, Error> {
     let base = ids.to_host(0).map_err(|error| Error::new(ErrorClass::Invalid, error.to_string()))?;
     let upper = uppers::open(place, id)?;
     let lowers = lower_trees(place, layers, None)?;
@@ -34,13 +46,7 @@ pub fn mount(place: &Place, id: &str, layers: &[Digest], ids: &IdMap) -> Result<
     for tree in lowers.iter().chain([&upper]) {
         place.idmap(tree.as_fd(), ids, false).map_err(|error| not_idmappable(place, &error))?;
     }
-    let filesystem = configure(&lowers, false)?;
-    set_writable(&filesystem, upper.as_fd())?;
-    filesystem.create_as(base, base).map_err(|error| refused(place, &error))?;
-    let root = filesystem.mount(MountAttrFlags::MOUNT_ATTR_NODEV).map_err(|error| refused(place, &error))?;
-    place.put_aside(lowers);
-    place.put_aside([upper]);
-    Ok(root)
+    Ok(Recipe { lowers, writable: Some(writable(upper)?), owner: Some(base) })
 }
 
 /// Without idmapped mounts: everything on disk carries the ids of the container's range.
@@ -49,10 +55,8 @@ fn mount_shifted(place: &Place, id: &str, layers: &[Digest], ids: &IdMap) -> Res
     uppers::shift(upper.as_fd(), "up", ids)?;
     let lowers = lower_trees(place, layers, Some(ids))?;
     adopt_root(upper.as_fd(), lowers.first().map_or(upper.as_fd(), AsFd::as_fd))?;
-    let filesystem = configure(&lowers, true)?;
-    set_writable(&filesystem, upper.as_fd())?;
-    filesystem.create().map_err(|error| refused(place, &error))?;
-    filesystem.mount(MountAttrFlags::MOUNT_ATTR_NODEV).map_err(|error| refused(place, &error))
+    let recipe = Recipe { lowers, writable: Some(writable(upper)?), owner: None };
+    recipe.assemble(place).map_err(|error| refused(place, &error))
 }
 
 /// The layers and the skeleton, the top one first: detached mounts, or with a map directories with its ids.
@@ -68,23 +72,19 @@ fn lower_trees(place: &Place, layers: &[Digest], shifted: Option<&IdMap>) -> Res
     Ok(lowers)
 }
 
-/// Sets the upper and work directories.
-fn set_writable(filesystem: &Filesystem, upper: BorrowedFd<'_>) -> Result<(), Error> {
-    let open = |name| place::existing(upper, name);
+/// Opens the upper and work directories.
+fn writable(top: OwnedFd) -> Result<Writable, Error> {
+    let upper = top.as_fd();
     let incomplete = || Error::new(ErrorClass::NotFound, "the container's writable part is not complete; remove it");
-    set_directory(filesystem, "upperdir", open("up")?.ok_or_else(incomplete)?.as_fd())?;
-    let work = match open(uppers::WORK)? {
-        Some(work) => work,
-        None => {
-            let scrap = open(uppers::SCRAP)?.ok_or_else(incomplete)?;
-            // The kernel's mark that an earlier mount did not sync. We knew that when we chose it: a process that was
-            // killed loses nothing, and after a power cut the container is removed, not started.
-            bulkhead_sys::tree::clear(scrap.as_fd())?;
-            filesystem.flag("volatile")?;
-            scrap
-        }
-    };
-    Ok(set_directory(filesystem, "workdir", work.as_fd())?)
+    let up = place::existing(upper, "up")?.ok_or_else(incomplete)?;
+    if let Some(work) = place::existing(upper, uppers::WORK)? {
+        return Ok(Writable { top, up, work, never_sync: false });
+    }
+    let work = place::existing(upper, uppers::SCRAP)?.ok_or_else(incomplete)?;
+    // The kernel's mark that an earlier mount did not sync. We knew that when we chose it: a process that was killed
+    // loses nothing, and after a power cut the container is removed, not started.
+    bulkhead_sys::tree::clear(work.as_fd())?;
+    Ok(Writable { top, up, work, never_sync: true })
 }
 
 /// The layers alone, merged, read-only and without an idmap: what a container's changes are measured against.
@@ -98,10 +98,8 @@ pub fn mount_lower(place: &Place, layers: &[Digest]) -> Result<OwnedFd, Error> {
         // The kernel wants two where there is no upper one.
         return lowers.pop().ok_or_else(|| Error::new(ErrorClass::Internal, "no layer to mount"));
     }
-    let filesystem = configure(&lowers, place.rootless)?;
-    filesystem.create().map_err(|error| refused(place, &error))?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV;
-    filesystem.mount(attributes).map_err(|error| refused(place, &error))
+    let recipe = Recipe { lowers, writable: None, owner: None };
+    recipe.assemble(place).map_err(|error| refused(place, &error))
 }
 
 /// Each layer once, the top one first. An image may name a layer twice (empty ones are common); whatever the lower one
@@ -114,35 +112,6 @@ fn from_top(layers: &[Digest]) -> Vec<&Digest> {
         }
     }
     order
-}
-
-fn configure(lowers: &[OwnedFd], user_xattrs: bool) -> Result<Filesystem, Error> {
-    let filesystem = Filesystem::open("overlay").map_err(|error| {
-        let cure = "this kernel has no overlay file system (CONFIG_OVERLAY_FS; try: modprobe overlay)";
-        Error::new(ErrorClass::Unsupported, format!("{cure}: {error}"))
-    })?;
-    // Stated and not left to the kernel's build: no data outside the upper directory (metacopy), no path in an
-    // attribute that is followed (redirect), inode numbers of one device (xino).
-    for (key, value) in [("metacopy", "off"), ("redirect_dir", "nofollow"), ("index", "off"), ("xino", "auto")] {
-        filesystem.string(key, value)?;
-    }
-    if user_xattrs {
-        filesystem.flag("userxattr")?;
-    }
-    for lower in lowers {
-        set_directory(&filesystem, "lowerdir+", lower.as_fd())?;
-    }
-    Ok(filesystem)
-}
-
-/// By descriptor (Linux 6.13), else by the descriptor's name in `/proc`.
-fn set_directory(filesystem: &Filesystem, key: &str, dir: BorrowedFd<'_>) -> Result<(), SysError> {
-    match filesystem.descriptor(key, dir) {
-        Err(error) if error.raw() == Errno::INVAL.raw_os_error() => {
-            filesystem.string(key, &mount::descriptor_path(dir)).map(drop)
-        }
-        other => other.map(drop),
-    }
 }
 
 /// The lowest layer of every container: the places where mounts are attached. Where an image lacks them they need not

@@ -167,6 +167,25 @@ pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()> {
     rustix::mount::move_mount(mount, "", target, "", flags).map_err(|errno| SysError::new("move_mount", "", errno))
 }
 
+/// Runs `work` on a thread of its own in a private copy of the mount namespace: what it attaches is seen by nobody else
+/// and gone afterwards, even if the process is killed.
+///
+/// # Errors
+/// The kernel's, before `work` was begun.
+pub fn with_private_mounts<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
+    let run = || {
+        raw::mount::unshare_mounts().map_err(|errno| SysError::new("unshare", "mount namespace", errno))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(CWD, "/", flags, Mode::empty())
+            .map_err(|errno| SysError::new("open", "/", errno))?;
+        let private = Change { propagation: Some(MountPropagationFlags::PRIVATE), ..Change::default() };
+        change(root.as_fd(), &private, true)?;
+        Ok(work())
+    };
+    std::thread::scope(|scope| scope.spawn(run).join())
+        .map_err(|_| SysError::new("thread", "private mounts", Errno::CANCELED))?
+}
+
 /// What [`change`] changes.
 #[derive(Clone, Copy, Debug)]
 pub struct Change<'a> {
