@@ -12,9 +12,8 @@ use bulkhead_types::{CONTAINER_IDS, ErrorClass, IdExtent, IdMap};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::model::{BindOptions, Error};
+use crate::model::{BindOptions, Bound, Error};
 use crate::place::Place;
-use crate::store::Bound;
 
 /// Where engines listen.
 const ENGINE_SOCKETS: &[&str] = &[

@@ -35,4 +35,4 @@ mod volumes;
 
 pub use layer::Staged;
 pub use model::*;
-pub use store::{Bound, Store};
+pub use store::Store;

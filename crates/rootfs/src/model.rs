@@ -82,3 +82,14 @@ pub struct BindOptions {
     /// Make the path as a directory if it is missing (`-v`, not `--mount`).
     pub create: bool,
 }
+
+/// An opened bind source.
+#[derive(Debug)]
+pub struct Bound {
+    /// Detached, idmapped mount.
+    pub mount: std::os::fd::OwnedFd,
+    /// True for anything but a directory.
+    pub file: bool,
+    /// The path after links, for `inspect`.
+    pub resolved: std::path::PathBuf,
+}

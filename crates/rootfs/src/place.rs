@@ -9,8 +9,12 @@ use bulkhead_types::{ErrorClass, IdMap};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::layer::{Backend, Directory};
 use crate::model::Error;
+
+/// Below `<root>` the layers' images, below `<run>` their mount points.
+pub const LAYERS: &str = "layers";
+/// Below `<root>` the volumes; below `<run>` the mounts of those that live in memory.
+pub const VOLUMES: &str = "volumes";
 
 /// The two directories of a store.
 #[derive(Debug)]
@@ -63,20 +67,6 @@ impl Place {
     #[must_use]
     pub fn tops(&self) -> [BorrowedFd<'_>; 2] {
         [self.root_dir.as_fd(), self.run_dir.as_fd()]
-    }
-
-    /// How new layers are written here. Asks the kernel, so it does not belong on the start path.
-    ///
-    /// # Errors
-    /// If (rootless) the user has no subordinate ids.
-    pub fn backend(&self) -> Result<Backend, Error> {
-        if self.rootless {
-            // Stored with the ids of the lowest range, which most containers of this user get.
-            let ids = Some(crate::ranges::canonical_map()?);
-            return Ok(Backend::Directory(Directory { base: None, ids, user_xattrs: true }));
-        }
-        let erofs = mount::Filesystem::open("erofs").is_ok();
-        Ok(if erofs { Backend::Erofs } else { Backend::Directory(Directory::default()) })
     }
 
     /// Puts mounts aside that are not needed any more.

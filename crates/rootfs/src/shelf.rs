@@ -14,12 +14,11 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::model::Error;
-use crate::place::{self, Place};
+use crate::layer::{Backend, Directory};
+use crate::place::{self, LAYERS, Place};
 use crate::scratch::{self, Scratch};
 use crate::{layer, uppers::NOBODY};
 
-/// Below `<root>` the images, below `<run>` their mount points.
-pub const LAYERS: &str = "layers";
 const LOCK: &str = ".lock";
 
 fn image_name(diff_id: &Digest) -> String {
@@ -28,6 +27,20 @@ fn image_name(diff_id: &Digest) -> String {
 
 fn exists(dir: BorrowedFd<'_>, name: &str) -> bool {
     rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+}
+
+/// How new layers are written here. Asks the kernel, so it does not belong on the start path.
+///
+/// # Errors
+/// If (rootless) the user has no subordinate ids.
+pub fn backend(place: &Place) -> Result<Backend, Error> {
+    if place.rootless {
+        // Stored with the ids of the lowest range, which most containers of this user get.
+        let ids = Some(crate::ranges::canonical_map()?);
+        return Ok(Backend::Directory(Directory { base: None, ids, user_xattrs: true }));
+    }
+    let erofs = Filesystem::open("erofs").is_ok();
+    Ok(if erofs { Backend::Erofs } else { Backend::Directory(Directory::default()) })
 }
 
 /// As [`crate::Store::has_layer`].
@@ -211,5 +224,5 @@ pub fn release(place: &Place) -> Result<(), Error> {
     }
     first = first.and(layer::sweep(&Root::new(place.dir(LAYERS)?)));
     first = first.and(scratch::sweep_kind(place, LAYERS));
-    first.and(scratch::sweep_kind(place, crate::volumes::VOLUMES))
+    first.and(scratch::sweep_kind(place, place::VOLUMES))
 }

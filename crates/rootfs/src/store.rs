@@ -9,7 +9,7 @@ use bulkhead_sys::root::Root;
 use bulkhead_types::{Digest, IdMap, IdRange};
 
 use crate::layer::Staged;
-use crate::model::{BindOptions, Change, Error, Volume};
+use crate::model::{BindOptions, Bound, Change, Error, Volume};
 use crate::place::Place;
 use crate::{binds, changes, layer, overlay, ranges, shelf, uppers, volumes};
 
@@ -17,17 +17,6 @@ use crate::{binds, changes, layer, overlay, ranges, shelf, uppers, volumes};
 #[derive(Debug)]
 pub struct Store {
     place: Place,
-}
-
-/// An opened bind source.
-#[derive(Debug)]
-pub struct Bound {
-    /// Detached, idmapped mount.
-    pub mount: OwnedFd,
-    /// True for anything but a directory.
-    pub file: bool,
-    /// The path after links, for `inspect`.
-    pub resolved: PathBuf,
 }
 
 impl Store {
@@ -52,8 +41,8 @@ impl Store {
     /// # Errors
     /// If it is hostile (the entry is named), truncated, or hashes otherwise; nothing is left behind.
     pub fn stage_layer(&self, diff_id: &Digest, blob: &mut dyn Read) -> Result<Staged, Error> {
-        let layers = Root::new(self.place.dir(shelf::LAYERS)?);
-        layer::stage(&layers, diff_id, blob, &self.place.backend()?)
+        let layers = Root::new(self.place.dir(crate::place::LAYERS)?);
+        layer::stage(&layers, diff_id, blob, &shelf::backend(&self.place)?)
     }
 
     /// Bytes on disk of a ready layer.

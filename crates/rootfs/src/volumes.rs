@@ -13,14 +13,11 @@ use bulkhead_types::{ContainerName, ErrorClass, IdMap};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use crate::model::{BindOptions, Error, Volume};
-use crate::place::{self, Place};
+use crate::model::{BindOptions, Bound, Error, Volume};
+use crate::place::{self, Place, VOLUMES};
 use crate::scratch::Scratch;
-use crate::store::Bound;
 use crate::{binds, copy, uppers};
 
-/// Below `<root>`; below `<run>` the mounts of volumes that live in memory.
-pub const VOLUMES: &str = "volumes";
 const RECORD: &str = "volume.json";
 const DATA: &str = "data";
 const LOCK: &str = "lock";
