@@ -156,7 +156,8 @@ mod tests {
             site.layer(Kept::Erofs, seed, |tree| std::fs::write(tree.join(format!("f{seed}")), "x").unwrap())
         });
         let place = site.place();
-        let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap().matches(site.path().to_str().unwrap()).count();
+        let mounts =
+            || std::fs::read_to_string("/proc/self/mountinfo").unwrap().matches(site.path().to_str().unwrap()).count();
         for naming in [Naming::Each, Naming::Joined] {
             let id = format!("{naming:?}");
             crate::uppers::create(&place, &id, crate::uppers::WORK).unwrap();

@@ -13,8 +13,8 @@ use bulkhead_types::{Digest, ErrorClass, IdMap};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::model::Error;
 use crate::layer::{Backend, Directory};
+use crate::model::Error;
 use crate::place::{self, LAYERS, Place};
 use crate::scratch::{self, Scratch};
 use crate::{layer, uppers::NOBODY};

@@ -176,8 +176,8 @@ pub fn with_private_mounts<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T
     let run = || {
         raw::mount::unshare_mounts().map_err(|errno| SysError::new("unshare", "mount namespace", errno))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::openat(CWD, "/", flags, Mode::empty())
-            .map_err(|errno| SysError::new("open", "/", errno))?;
+        let root =
+            rustix::fs::openat(CWD, "/", flags, Mode::empty()).map_err(|errno| SysError::new("open", "/", errno))?;
         let private = Change { propagation: Some(MountPropagationFlags::PRIVATE), ..Change::default() };
         change(root.as_fd(), &private, true)?;
         Ok(work())
