@@ -24,7 +24,7 @@ use crate::failure::{StepFailed, gone};
 use crate::launch::{give_pipes, kinds, next};
 use crate::protocol::{self, Packet};
 use crate::scene::{Role, Scene, Trouble, bits, failure};
-use crate::{child, filter, steps};
+use crate::{child, filter, limits, steps};
 
 impl Cell {
     /// Runs another process inside, in the same namespaces, cgroup, ids, capabilities and filter.
@@ -109,16 +109,35 @@ impl Cell {
         })
     }
 
+    /// What only the parent may raise or lower, as for the first process. A child that has gone on already, or has ended,
+    /// keeps what it has.
+    fn raise(&self, exec: &Exec, pid: u32) -> Result<(), StepFailed> {
+        limits::raise(pid, &self.plan.process.rlimits);
+        limits::raise(pid, &exec.process.rlimits);
+        match limits::score(pid, self.plan.oom_score_adj) {
+            Err(error) if ![Errno::NOENT, Errno::SRCH].map(Errno::raw_os_error).contains(&error.raw()) => {
+                Err(StepFailed::parent("oom-score")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Waits until the child has executed, or tells why it has not; then it is gone.
     fn follow(&self, exec: &Exec, ours: &Channel, mut pidfd: OwnedFd, mut pid: u32) -> Result<Tenant, StepFailed> {
         let mut terminal = None;
+        let mut raised = if self.own_pids.is_some() { self.raise(exec, pid) } else { Ok(()) };
         let ended = loop {
+            if let Err(error) = raised {
+                break error;
+            }
+            raised = Ok(());
             match next(ours, &pidfd, &self.plan, &exec.process) {
                 Ok(Some(Packet::Terminal(fd))) if terminal.is_none() => terminal = Some(fd),
                 Ok(Some(Packet::Born(fd, number))) if self.own_pids.is_none() => {
                     // The go-between has nothing left to do but to end.
                     drop(process::wait(pidfd.as_fd()));
                     (pidfd, pid) = (fd, number);
+                    raised = self.raise(exec, pid);
                 }
                 Ok(Some(packet)) => {
                     let message = format!("the child said {} where it had nothing to say", packet.name());

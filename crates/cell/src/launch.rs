@@ -220,7 +220,7 @@ impl Cloned {
         // setgroups stays allowed: the maps are written by one who has the rights over every id in them.
         write_proc(self.pid, "uid_map", &map).map_err(StepFailed::parent("maps"))?;
         write_proc(self.pid, "gid_map", &map).map_err(StepFailed::parent("maps"))?;
-        limits::raise(self.pid, &plan.process);
+        limits::raise(self.pid, &plan.process.rlimits);
         let warning = limits::score(self.pid, plan.oom_score_adj).map_err(StepFailed::parent("oom-score"))?;
         let sent = protocol::send(&self.channel, &Packet::MapsWritten);
         // EPIPE: the child has failed and its reason is waiting in the channel.

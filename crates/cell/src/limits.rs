@@ -34,9 +34,9 @@ pub fn translate(limits: &Limits) -> bulkhead_cgroup::Limits {
 
 /// Raises hard limits of a child above ours where the host lets us (`CAP_SYS_RESOURCE`). Where it does not, the child
 /// lowers the wish and says so.
-pub fn raise(pid: u32, process: &Process) {
+pub fn raise(pid: u32, wanted: &[bulkhead_plan::Rlimit]) {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
-    for limit in &process.rlimits {
+    for limit in wanted {
         let Some(resource) = resource(&limit.name) else { continue };
         let ours = rustix::process::getrlimit(resource).maximum;
         let higher = match (limit.hard, ours) {
@@ -45,9 +45,9 @@ pub fn raise(pid: u32, process: &Process) {
             (Some(wanted), Some(ours)) => wanted > ours,
         };
         if higher {
-            let wanted = Rlimit { current: limit.soft, maximum: limit.hard };
+            let raised = Rlimit { current: limit.soft, maximum: limit.hard };
             // EPERM is the answer of a host that does not let us; the child's step handles that.
-            rustix::process::prlimit(Some(pid), resource, wanted).ok();
+            rustix::process::prlimit(Some(pid), resource, raised).ok();
         }
     }
 }

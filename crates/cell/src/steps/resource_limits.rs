@@ -5,9 +5,14 @@
 use bulkhead_plan::Rlimit;
 use rustix::process::Resource;
 
-use crate::scene::{Outcome, Scene, Trouble};
+use crate::scene::{Outcome, Role, Scene, Trouble};
 
 pub(super) fn run(scene: &mut Scene<'_>) -> Outcome {
+    // A further process has the container's limits, and its own on top.
+    let inherited = if scene.role == Role::Further { scene.plan.process.rlimits.as_slice() } else { &[] };
+    for limit in inherited {
+        set(limit)?;
+    }
     for (index, limit) in scene.process.rlimits.iter().enumerate() {
         let lowered = set(limit).map_err(|trouble| trouble.at(index))?;
         if lowered && index < 32 {

@@ -23,6 +23,8 @@ pub const ALL: &[Case] = &[
     ("read_only_root", read_only_root),
     ("devices_work", devices_work),
     ("new_privileges_by_concession", new_privileges_by_concession),
+    ("shared_namespaces", shared_namespaces),
+    ("a_dead_monitor_takes_its_cell_along", a_dead_monitor_takes_its_cell_along),
     ("hostile_roots", hostile_roots),
     ("failures_leave_nothing", failures_leave_nothing),
     ("in_a_cgroup", in_a_cgroup),
@@ -230,6 +232,64 @@ fn new_privileges_by_concession() {
     wishes.security_opts = vec!["no-new-privileges=false".into()];
     wishes.process.user = "www".into();
     assert_eq!(run(&plan(wishes)).output, "0000000000000000\n0\n2\n");
+}
+
+/// `--network host --pid host --ipc host --uts host`: what is conceded is shared, the rest stands.
+fn shared_namespaces() {
+    let mut wishes = wishes(
+        "for n in net pid ipc uts user mnt cgroup; do readlink /proc/self/ns/$n; done; cat /proc/sys/user/max_user_namespaces; \
+         grep -E '^(CapBnd|Seccomp:)' /proc/self/status; (echo x > /sys/kernel/uevent_helper) 2>/dev/null; echo $?; \
+         cat /proc/1/root/etc/shadow 2>/dev/null; cat /proc/1/environ 2>/dev/null; hostname x 2>/dev/null; echo $?",
+    );
+    wishes.network = bulkhead_plan::NetworkWish::Host;
+    (wishes.host_pid, wishes.host_ipc, wishes.host_uts) = (true, true, true);
+    wishes.host_mounts.sysfs = Some(1);
+    wishes.host_mounts.proc = Some(2);
+    let plan = plan(wishes);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let stdio = [null(), writer.try_clone().unwrap().into(), writer.into()];
+    let mut handles = crate::house::handles();
+    for path in ["/sys", "/proc"] {
+        handles.push(Some(bulkhead_sys::mount::clone_tree(rustix::fs::CWD, path, true).unwrap()));
+    }
+    let materials = bulkhead_cell::Materials { plan: &plan, root: root(), handles, cgroup: None, stdio };
+    let (cell, tenant) = bulkhead_cell::launch(materials).unwrap();
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    process::wait(tenant.pidfd.as_fd()).unwrap();
+    cell.demolish().unwrap();
+    let ours = |name: &str| std::fs::read_link(format!("/proc/self/ns/{name}")).unwrap();
+    let theirs: Vec<&str> = text.lines().collect();
+    for (at, name) in ["net", "pid", "ipc", "uts"].iter().enumerate() {
+        assert_eq!(theirs[at], ours(name).to_str().unwrap());
+    }
+    for (at, name) in ["user", "mnt", "cgroup"].iter().enumerate() {
+        assert_ne!(theirs[at + 4], ours(name).to_str().unwrap());
+    }
+    assert_eq!(theirs[7], "0");
+    assert!(theirs[9].ends_with('2'), "{text}");
+    assert_eq!(&theirs[10..], ["2", "1"], "nothing of the host can be read or written");
+}
+
+fn a_dead_monitor_takes_its_cell_along() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let aside = null();
+    let (monitor, _) = bulkhead_sys::spawn::isolated(bulkhead_sys::namespace::Kinds::NONE, None, aside.as_fd(), || {
+        let (_cell, tenant, _output) = start(&plan(wishes("sleep 1000")), None).unwrap();
+        (&writer).write_all(&tenant.pid.to_le_bytes()).unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(1000));
+        0
+    })
+    .unwrap();
+    let mut pid = [0u8; 4];
+    reader.read_exact(&mut pid).unwrap();
+    let tenant = process::open(u32::from_le_bytes(pid)).unwrap();
+    process::signal(monitor.as_fd(), 9).unwrap();
+    process::wait(monitor.as_fd()).unwrap();
+    // A pidfd becomes readable at the end of its process.
+    let mut watched = [rustix::event::PollFd::new(&tenant, rustix::event::PollFlags::IN)];
+    let patience = rustix::time::Timespec { tv_sec: 10, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut watched, Some(&patience)).unwrap(), 1, "the container outlived its monitor");
 }
 
 fn hostile_roots() {

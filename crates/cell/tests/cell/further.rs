@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use bulkhead_cell::{Cell, StepFailed, Tenant};
 use bulkhead_plan::control::Exec;
-use bulkhead_plan::{Capability, TerminalSize};
+use bulkhead_plan::{Capability, Rlimit, TerminalSize};
 use bulkhead_sys::process::{self, Ended};
 
 use crate::house::{null, plan, process_of, start, wishes};
@@ -14,6 +14,7 @@ type Case = (&'static str, fn());
 
 pub const ALL: &[Case] = &[
     ("exec_has_the_same_walls", exec_has_the_same_walls),
+    ("exec_has_the_same_limits", exec_has_the_same_limits),
     ("exec_as_another_user", exec_as_another_user),
     ("exec_in_the_cgroup", exec_in_the_cgroup),
     ("exec_failures", exec_failures),
@@ -67,6 +68,19 @@ fn exec_has_the_same_walls() {
     let (same, _) = exec(&inside.0, &exec_of("for n in user mnt pid net ipc uts cgroup time; do a=$(readlink /proc/self/ns/$n); b=$(readlink /proc/1/ns/$n); test \"$a\" = \"$b\" || echo $n; done; ls /proc/self/fd; pwd; cat /proc/1/comm"), None).unwrap();
     assert_eq!(same, "0\n1\n2\n3\n/\nsh");
     end(inside);
+}
+
+fn exec_has_the_same_limits() {
+    let mut wishes = wishes("echo ready; exec sleep 1000 > /dev/null 2>&1");
+    wishes.process.rlimits = vec![Rlimit { name: "nofile".into(), soft: Some(100), hard: Some(200) }];
+    wishes.oom_score_adj = 500;
+    let (cell, tenant, mut reader) = start(&plan(wishes), None).unwrap();
+    reader.read_exact(&mut [0u8; 6]).unwrap();
+    let mut wanted = exec_of("ulimit -Sn; ulimit -Hn; cat /proc/1/oom_score_adj /proc/self/oom_score_adj");
+    assert_eq!(exec(&cell, &wanted, None).unwrap().0, "100\n200\n500\n500");
+    wanted.process.rlimits = vec![Rlimit { name: "nofile".into(), soft: Some(50), hard: Some(60) }];
+    assert!(exec(&cell, &wanted, None).unwrap().0.starts_with("50\n60"));
+    end((cell, tenant));
 }
 
 fn exec_as_another_user() {
