@@ -159,7 +159,7 @@ fn overview() -> String {
     let mut text = String::from(
         "Usage:  bulkhead [OPTIONS] COMMAND\n\nA container engine for code you do not trust\n\nCommands:\n",
     );
-    text.push_str(&listing(|spelling| !spelling.contains(' ')));
+    text.push_str(&listing(|spelling| (!spelling.contains(' ')).then_some(spelling)));
     text.push_str("\nGroups:\n");
     for (name, about) in GROUPS.iter().filter(|(name, _)| *name != "internal") {
         text.push_str(&format!("  {name:<12}{about}\n"));
@@ -175,18 +175,19 @@ fn group_overview(group: &str) -> String {
     let prefix = format!("{group} ");
     format!(
         "Usage:  bulkhead {group} COMMAND\n\n{about}\n\nCommands:\n{}\nRun 'bulkhead {group} COMMAND --help' for more information on a command.\n",
-        listing(|spelling| spelling.starts_with(&prefix)).replace(&format!("  {prefix}"), "  ")
+        listing(|spelling| spelling.strip_prefix(&prefix))
     )
 }
 
-fn listing(wanted: impl Fn(&str) -> bool) -> String {
+/// A line for each verb that has a spelling here.
+fn listing(name: impl Fn(&'static str) -> Option<&'static str>) -> String {
     let mut rows: Vec<(&str, &str)> = VERBS
         .iter()
         .filter(|entry| !entry.hidden)
-        .filter_map(|entry| Some((*entry.spellings.iter().find(|spelling| wanted(spelling))?, entry.about)))
+        .filter_map(|entry| Some((entry.spellings.iter().find_map(|spelling| name(spelling))?, entry.about)))
         .collect();
     rows.sort_unstable();
-    rows.iter().map(|(spelling, about)| format!("  {spelling:<12}{about}\n")).collect()
+    rows.iter().map(|(name, about)| format!("  {name:<12}{about}\n")).collect()
 }
 
 /// All verbs as one tree, for completions and man pages.

@@ -178,6 +178,8 @@ pub struct Waited {
 pub struct Created {
     /// Its id.
     pub id: ContainerId,
+    /// What weakens it, in the order it was asked for.
+    pub concessions: Vec<bulkhead_plan::Concession>,
     /// Sentences for the user.
     pub warnings: Vec<String>,
 }

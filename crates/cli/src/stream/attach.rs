@@ -141,12 +141,8 @@ impl Pump<'_> {
 
     fn signal(&mut self) -> Result<Option<Ended>> {
         match self.signals.next()? {
-            None => {}
-            Some(Signal::Resized) => {
-                if self.attachment.terminal {
-                    resize(self.attachment);
-                }
-            }
+            Some(Signal::Resized) if self.attachment.terminal => resize(self.attachment),
+            None | Some(Signal::Resized) => {}
             Some(Signal::Other(number)) if self.proxy => drop(self.attachment.signal(number)),
             Some(Signal::Other(number)) => return Ok(Some(Ended::Interrupted(number))),
         }

@@ -1,5 +1,7 @@
 //! `create`
 
+use bulkhead_engine::Created;
+
 use super::create_flags::CreateFlags;
 use crate::console;
 use crate::failure::{Failure, NOT_STARTED, Result};
@@ -40,11 +42,32 @@ impl Verb for Create {
         drop(progress);
         write_cidfile(cidfile.as_deref(), created.id.as_str())?;
         if !quiet {
-            created.warnings.iter().for_each(|warning| super::warn(warning));
+            tell(&created);
         }
         console::line(created.id.as_str())?;
         Ok(0)
     }
+}
+
+/// What the user should know about a new container: what weakens it, and warnings.
+pub fn tell(created: &Created) {
+    match created.concessions.len() {
+        0 => {}
+        1 => console::complain("one concession weakens this container:"),
+        count => console::complain(&format!("{count} concessions weaken this container:")),
+    }
+    // Those that cost the same are named together, so that --privileged stays readable.
+    let mut told: Vec<(&str, Vec<String>)> = Vec::new();
+    for concession in &created.concessions {
+        match told.iter_mut().find(|(consequence, _)| *consequence == concession.consequence()) {
+            Some((_, titles)) => titles.push(concession.title()),
+            None => told.push((concession.consequence(), vec![concession.title()])),
+        }
+    }
+    for (consequence, titles) in told {
+        console::note(&format!("  {}: {consequence}", titles.join(", ")));
+    }
+    created.warnings.iter().for_each(|warning| super::warn(warning));
 }
 
 /// Docker never writes over an id file: another container may still be known by it.

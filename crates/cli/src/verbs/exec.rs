@@ -1,6 +1,6 @@
 //! `exec`
 
-use bulkhead_engine::{ExecRequest, TerminalSize};
+use bulkhead_engine::ExecRequest;
 
 use super::first;
 use crate::env;
@@ -58,7 +58,7 @@ impl Verb for Exec {
         if self.tty && self.interactive && !self.detach && !terminal::stdin_is_terminal() {
             return Err(Failure::new("the input device is not a TTY: leave out -t"));
         }
-        let terminal = (self.tty && !self.detach).then(|| terminal::size().unwrap_or(TerminalSize::default()));
+        let terminal = (self.tty && !self.detach).then(|| terminal::size().unwrap_or_default());
         let request = ExecRequest {
             command: self.words.get(1..).unwrap_or_default().to_vec(),
             env: env::environment(&self.env_file, &self.env)?,

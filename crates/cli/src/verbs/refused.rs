@@ -69,8 +69,18 @@ const WINDOWS: &str = "it exists on Windows only: leave it out";
 impl LaterFlags {
     /// The first flag that was given is the error.
     pub fn refuse(&self) -> Result<()> {
+        match self.table().iter().find(|(_, given, _)| *given) {
+            None => Ok(()),
+            Some((flag, _, reason)) => {
+                Err(Failure { message: format!("{flag} cannot be honoured: {reason}"), code: NOT_STARTED, bare: false })
+            }
+        }
+    }
+
+    /// Flag, whether it was given, and why it cannot be honoured.
+    fn table(&self) -> [(&'static str, bool, &'static str); 24] {
         let given = |list: &[String]| !list.is_empty();
-        let table: [(&str, bool, &str); 24] = [
+        [
             (
                 "--blkio-weight-device",
                 given(&self.blkio_weight_device),
@@ -143,12 +153,6 @@ impl LaterFlags {
                 self.volume_driver.as_deref().is_some_and(|driver| driver != "local"),
                 "the only driver is local",
             ),
-        ];
-        match table.iter().find(|(_, given, _)| *given) {
-            None => Ok(()),
-            Some((flag, _, reason)) => {
-                Err(Failure { message: format!("{flag} cannot be honoured: {reason}"), code: NOT_STARTED, bare: false })
-            }
-        }
+        ]
     }
 }

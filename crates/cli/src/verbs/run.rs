@@ -3,7 +3,7 @@
 use bulkhead_engine::{CreateRequest, Created, Engine};
 use clap::ArgAction;
 
-use super::create::{refuse_old_cidfile, write_cidfile};
+use super::create::{refuse_old_cidfile, tell, write_cidfile};
 use super::create_flags::CreateFlags;
 use crate::console;
 use crate::failure::{Failure, NOT_STARTED, Result};
@@ -57,7 +57,7 @@ impl Verb for Run {
         drop(progress);
         write_cidfile(cidfile.as_deref(), created.id.as_str())?;
         if !quiet {
-            created.warnings.iter().for_each(|warning| super::warn(warning));
+            tell(&created);
         }
         match signals {
             None => detached(engine, &request, &created, quiet),

@@ -48,12 +48,12 @@ impl Engine {
             layers: image.layers.iter().map(|layer| layer.diff_id.clone()).collect(),
             platform: platform_of(&image).to_string(),
             config,
-            concessions: plan.concessions,
+            concessions: plan.concessions.clone(),
         };
         match self.write_down(Record::new(record)) {
             Ok(record) => {
                 self.tell(&record, "create", &[]);
-                Ok(Created { id, warnings: Vec::new() })
+                Ok(Created { id, concessions: plan.concessions, warnings: Vec::new() })
             }
             Err(error) => {
                 // The first error is what the user must read; what could not be undone is found by the next repair.
