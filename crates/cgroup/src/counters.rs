@@ -34,6 +34,26 @@ pub(crate) fn read(cgroup: &Cgroup) -> Counters {
     counters
 }
 
+/// What an end is explained by, at a fraction of the price of all counters: kills and refusals, and the limits that
+/// caused them if there were any. The rest stays zero.
+pub(crate) fn read_hits(cgroup: &Cgroup) -> Counters {
+    let mut counters = Counters { memory_limit: u64::MAX, pids_limit: u64::MAX, ..Counters::default() };
+    if let Some(branch) = cgroup.branch(Controller::Memory) {
+        counters.oom_kills = oom_kills(branch);
+        if counters.oom_kills > 0 {
+            let file = if branch.v2 { "memory.max" } else { "memory.limit_in_bytes" };
+            counters.memory_limit = branch.group.number(file).unwrap_or(u64::MAX);
+        }
+    }
+    if let Some(Branch { group, .. }) = cgroup.branch(Controller::Pids) {
+        counters.pids_refused = group.keyed("pids.events", "max").unwrap_or(0);
+        if counters.pids_refused > 0 {
+            counters.pids_limit = group.number("pids.max").unwrap_or(u64::MAX);
+        }
+    }
+    counters
+}
+
 fn cpu_v1(group: &Group, counters: &mut Counters) {
     counters.cpu_total = group.number("cpuacct.usage").unwrap_or(0);
     counters.cpu_user = group.number("cpuacct.usage_user").unwrap_or(0);

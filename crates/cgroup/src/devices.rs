@@ -12,13 +12,13 @@ use crate::model::DeviceRule;
 /// Denies everything, then allows the rules.
 pub(crate) fn apply_v1(group: &Group, rules: &[DeviceRule]) -> Result<(), Error> {
     group.write("devices.deny", "a")?;
+    let mut lines = Vec::with_capacity(rules.len());
     for rule in rules {
         check(rule)?;
         let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |number| number.to_string());
-        let line = format!("{} {}:{} {}", rule.kind, number(rule.major), number(rule.minor), rule.access);
-        group.write("devices.allow", &line)?;
+        lines.push(format!("{} {}:{} {}", rule.kind, number(rule.major), number(rule.minor), rule.access));
     }
-    Ok(())
+    group.write_each("devices.allow", &lines)
 }
 
 /// Compiles, loads and attaches.

@@ -77,14 +77,35 @@ impl Group {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Several values, one call each, through one descriptor.
+    pub(crate) fn write_each(&self, file: &str, values: &[String]) -> Result<(), Error> {
+        let open = self.file(file, OFlags::WRONLY)?;
+        for value in values {
+            rustix::io::retry_on_intr(|| rustix::io::pwrite(&open, value.as_bytes(), 0))
+                .map_err(|errno| Error::file(&format!("write {value:?} to"), &self.name(file), errno))?;
+        }
+        Ok(())
+    }
+
     /// The file's only number; `max` is [`u64::MAX`], a missing file `None`.
     pub(crate) fn number(&self, file: &str) -> Option<u64> {
-        parse_number(&self.try_read(file).ok()?)
+        self.with_small(file, parse_number)
     }
 
     /// The number behind a word at the start of a line (`oom_kill 3`); a missing file or word is `None`.
     pub(crate) fn keyed(&self, file: &str, key: &str) -> Option<u64> {
-        find_key(&self.try_read(file).ok()?, key)
+        self.with_small(file, |text| find_key(text, key))
+    }
+
+    /// Files of a few lines come whole with the first read.
+    fn with_small(&self, file: &str, parse: impl Fn(&str) -> Option<u64>) -> Option<u64> {
+        let open = rustix::fs::openat(&self.dir, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let mut buffer = [0u8; 4096];
+        let count = rustix::io::retry_on_intr(|| rustix::io::read(&open, &mut buffer)).ok()?;
+        if count == buffer.len() {
+            return parse(&self.try_read(file).ok()?);
+        }
+        parse(std::str::from_utf8(buffer.get(..count)?).ok()?)
     }
 
     pub(crate) fn text(&self, file: &str) -> Option<String> {

@@ -117,7 +117,8 @@ impl Layout {
             Error::new(ErrorClass::Internal, format!("cannot read /proc/self/mountinfo: {error}; mount /proc"))
         };
         let file = std::fs::File::open("/proc/self/mountinfo").map_err(fail)?;
-        let mut text = String::new();
+        // Room from the start, or the reader begins with 32 bytes.
+        let mut text = String::with_capacity(64 << 10);
         file.take(LONGEST_MOUNTINFO).read_to_string(&mut text).map_err(fail)?;
         Ok(Self::parse(&text))
     }

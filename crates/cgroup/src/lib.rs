@@ -102,7 +102,7 @@ impl Cgroup {
                  cgroupfs-mount do) or run rootless",
             ));
         }
-        self.warnings = limits::apply(self, limits)?;
+        self.warnings = limits::apply(self, limits, true)?;
         self.allow(devices)
     }
 
@@ -183,7 +183,7 @@ impl Cgroup {
     pub fn update(&self, limits: &Limits) -> Result<(), Error> {
         let wants_cpuset = limits.cpuset_cpus.is_some() || limits.cpuset_mems.is_some();
         if !wants_cpuset || self.branch(Controller::Cpuset).is_some() {
-            return limits::apply(self, limits).map(drop);
+            return limits::apply(self, limits, false).map(drop);
         }
         // The set was left out at the creation: make it now, fill it, move everybody in.
         let spare = self.spare_cpuset.as_ref();
@@ -200,9 +200,9 @@ impl Cgroup {
             cpuset_mems: limits.cpuset_mems.clone(),
             ..Limits::default()
         };
-        limits::apply(&set, &only_set)?;
+        limits::apply(&set, &only_set, false)?;
         set.take_over(&self.processes()?);
-        limits::apply(self, &Limits { cpuset_cpus: None, cpuset_mems: None, ..limits.clone() }).map(drop)
+        limits::apply(self, &Limits { cpuset_cpus: None, cpuset_mems: None, ..limits.clone() }, false).map(drop)
     }
 
     /// Moves processes in; one that has ended meanwhile cannot be moved and need not be.
@@ -284,6 +284,12 @@ impl Cgroup {
             }
             _ => Ok(counters::read(self)),
         }
+    }
+
+    /// Only the counters that explain an end: `oom_kills`, `pids_refused` and, where one was hit, its limit.
+    #[must_use]
+    pub fn hits(&self) -> Counters {
+        counters::read_hits(self)
     }
 
     /// A descriptor that tells of each kill for lack of memory: readable (version 1, an eventfd to be read) or

@@ -11,11 +11,12 @@ use crate::{Branch, Cgroup};
 
 /// Writes every limit that is `Some`; a missing controller is an error. Returns what cannot be enforced here although
 /// it is only a default.
-pub(crate) fn apply(group: &Cgroup, limits: &Limits) -> Result<Vec<String>, Error> {
+/// `fresh`: the group was made just now and has no limits yet.
+pub(crate) fn apply(group: &Cgroup, limits: &Limits, fresh: bool) -> Result<Vec<String>, Error> {
     let mut warnings = Vec::new();
     if limits.memory.is_some() || limits.swap.is_some() || limits.memory_reservation.is_some() {
         match group.branch(Controller::Memory) {
-            Some(Branch { group, v2: false, .. }) => memory_v1(group, limits, &mut warnings)?,
+            Some(Branch { group, v2: false, .. }) => memory_v1(group, limits, fresh, &mut warnings)?,
             Some(Branch { group, .. }) => memory_v2(group, limits, &mut warnings)?,
             None => return Err(Error::missing("memory", "memory", "--memory and --memory-swap")),
         }
@@ -58,13 +59,14 @@ fn v1_bytes(number: u64) -> String {
     i64::try_from(number).map_or_else(|_| "-1".to_owned(), |number| number.to_string())
 }
 
-fn memory_v1(group: &Group, limits: &Limits, warnings: &mut Vec<String>) -> Result<(), Error> {
+fn memory_v1(group: &Group, limits: &Limits, fresh: bool, warnings: &mut Vec<String>) -> Result<(), Error> {
     const MEMORY: &str = "memory.limit_in_bytes";
     const BOTH: &str = "memory.memsw.limit_in_bytes";
-    let old_memory = group.number(MEMORY).unwrap_or(u64::MAX);
+    let old = |file| if fresh { group.exists(file).then_some(u64::MAX) } else { group.number(file) };
+    let old_memory = if fresh { u64::MAX } else { group.number(MEMORY).unwrap_or(u64::MAX) };
     let memory = limits.memory.unwrap_or(old_memory);
     let write_memory = || limits.memory.map_or(Ok(()), |bytes| group.write(MEMORY, &v1_bytes(bytes)));
-    match group.number(BOTH) {
+    match old(BOTH) {
         None => {
             write_memory()?;
             swap_uncounted(group, limits.swap, warnings)?;

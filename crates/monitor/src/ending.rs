@@ -21,7 +21,7 @@ const PAUSE_FILE: &str = "restart-pause";
 pub(crate) fn end(container: &mut Container) {
     let Some(status) = exec::ended(&container.tenant) else { return };
     output::drain(container);
-    let counters = container.cell.as_ref().and_then(|cell| stats::read(cell, container.tenant.pid));
+    let counters = container.cell.as_ref().and_then(stats::hits);
     let mut error = match container.cell.take().map(bulkhead_cell::Cell::demolish) {
         Some(Err(failed)) => failed.message,
         Some(Ok(())) | None => String::new(),

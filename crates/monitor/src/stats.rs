@@ -8,6 +8,18 @@ use crate::failure::Failure;
 /// More than any host's number of interfaces needs.
 const LONGEST_NET_DEV: u64 = 1 << 20;
 
+/// Which limits were hit; `None` without a cgroup.
+pub(crate) fn hits(cell: &Cell) -> Option<Stats> {
+    let hits = cell.group()?.hits();
+    Some(Stats {
+        memory_limit: hits.memory_limit,
+        pids_limit: hits.pids_limit,
+        oom_kills: hits.oom_kills,
+        pids_refused: hits.pids_refused,
+        ..Stats::default()
+    })
+}
+
 /// Counters as of now; `None` without a cgroup.
 pub(crate) fn read(cell: &Cell, pid: u32) -> Option<Stats> {
     let counters = cell.group()?.counters().ok()?;

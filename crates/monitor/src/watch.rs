@@ -120,7 +120,7 @@ fn look_for_oom(container: &mut Container) {
     let group = container.cell.as_ref().and_then(|cell| cell.group());
     let (Some(oom), Some(group)) = (&mut container.oom, group) else { return };
     oom.look = None;
-    let kills = group.counters().map_or(0, |counters| counters.oom_kills);
+    let kills = group.hits().oom_kills;
     if kills <= oom.told {
         return;
     }
