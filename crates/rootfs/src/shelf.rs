@@ -176,12 +176,12 @@ pub fn remove(place: &Place, diff_id: &Digest) -> Result<(), Error> {
     let layers = place.dir(LAYERS)?;
     let mounts = place.run_dir(LAYERS)?;
     let _lock = Lock::exclusive(mounts.as_fd(), LOCK)?;
-    unmount(place, mounts.as_fd(), diff_id.hex())?;
+    unmount(place, mounts.as_fd(), diff_id.hex(), true)?;
     let name = image_name(diff_id);
     match rustix::fs::openat(&layers, name.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(image) => {
             // The super block of a mounted image keeps the file open, wherever its mounts are.
-            if !mount::is_unused(image.as_fd())? {
+            if !becomes_unused(image.as_fd())? {
                 return Err(in_use(diff_id.hex()));
             }
             tree::remove(layers.as_fd(), name.as_bytes())?;
@@ -197,13 +197,24 @@ pub fn remove(place: &Place, diff_id: &Digest) -> Result<(), Error> {
     Ok(())
 }
 
+/// A mount that was just given up, or a process between fork and exec, may hold the image a moment longer.
+fn becomes_unused(image: BorrowedFd<'_>) -> Result<bool, Error> {
+    for _ in 0..20 {
+        if mount::is_unused(image)? {
+            return Ok(true);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    Ok(mount::is_unused(image)?)
+}
+
 fn in_use(hex: &str) -> Error {
     Error::new(ErrorClass::Conflict, format!("the layer {hex} is in use by a container; stop that container first"))
 }
 
-fn unmount(place: &Place, mounts: BorrowedFd<'_>, hex: &str) -> Result<(), Error> {
+fn unmount(place: &Place, mounts: BorrowedFd<'_>, hex: &str, detach: bool) -> Result<(), Error> {
     if is_mounted(mounts, hex)? {
-        mount::unmount(&place.run.join(LAYERS).join(hex), false)
+        mount::unmount(&place.run.join(LAYERS).join(hex), detach)
             .map_err(|error| if error.raw() == Errno::BUSY.raw_os_error() { in_use(hex) } else { error.into() })?;
     }
     Ok(tree::remove(mounts, hex.as_bytes())?)
@@ -219,7 +230,7 @@ pub fn release(place: &Place) -> Result<(), Error> {
     let _lock = Lock::exclusive(mounts.as_fd(), LOCK)?;
     let mut first = Ok(());
     for name in place::names(mounts.as_fd())? {
-        let unmounted = unmount(place, mounts.as_fd(), &name);
+        let unmounted = unmount(place, mounts.as_fd(), &name, false);
         first = first.and(unmounted);
     }
     first = first.and(layer::sweep(&Root::new(place.dir(LAYERS)?)));
