@@ -100,9 +100,9 @@ impl Blobs {
         Ok(digest)
     }
 
-    /// Stores a small document under a digest that the caller has verified.
+    /// Stores a small document under a digest that the caller has verified. A damaged one is replaced.
     pub(crate) fn put_as(&self, bytes: &[u8], digest: &Digest) -> Result<(), Error> {
-        if self.size_of(digest)?.is_some() {
+        if self.read(digest, bytes.len() as u64).is_ok_and(|stored| stored.is_some()) {
             return Ok(());
         }
         let mut spool = self.spool()?;

@@ -11,17 +11,36 @@ use crate::config::{History, ImageConfig};
 use crate::layers::{NoSource, Work};
 use crate::manifest::{Descriptor, LAYER_GZIP, Manifest, OCI_CONFIG};
 use crate::model::{Error, Image, Layer, LayerSink, Silent};
+use crate::removal;
 use crate::shelf::Shelf;
 
 /// Makes an image of one layer from a tar, compressed or not.
 pub(crate) fn import(
     shelf: &Shelf,
     tar: &mut (dyn Read + Send),
+    config: ImageConfig,
+    reference: Option<&ImageRef>,
+    sink: &dyn LayerSink,
+) -> Result<Image, Error> {
+    let made = shelf.hold().and_then(|_holding| import_held(shelf, tar, config, reference, sink));
+    or_nothing(shelf, sink, made)
+}
+
+/// A failure leaves nothing behind; it is what counts, and what cannot be removed now, the next prune finds.
+fn or_nothing(shelf: &Shelf, sink: &dyn LayerSink, made: Result<Image, Error>) -> Result<Image, Error> {
+    if made.is_err() {
+        drop(removal::collect_garbage(shelf, sink));
+    }
+    made
+}
+
+fn import_held(
+    shelf: &Shelf,
+    tar: &mut (dyn Read + Send),
     mut config: ImageConfig,
     reference: Option<&ImageRef>,
     sink: &dyn LayerSink,
 ) -> Result<Image, Error> {
-    let _holding = shelf.hold()?;
     let (_, mut plain) = compress::decoder(tar, Limits::default())
         .map_err(|cause| Error::new(ErrorClass::Invalid, format!("the archive cannot be read: {cause}")))?;
     let layer = store(shelf, &mut plain)?;
@@ -39,12 +58,25 @@ pub(crate) fn add_layer(
     shelf: &Shelf,
     base: Option<&Image>,
     tar: &mut (dyn Read + Send),
+    config: ImageConfig,
+    reference: Option<&ImageRef>,
+    sink: &dyn LayerSink,
+) -> Result<Image, Error> {
+    let made = shelf.hold().and_then(|_holding| {
+        let layer = store(shelf, tar)?;
+        stack(shelf, base, layer, config, reference, sink)
+    });
+    or_nothing(shelf, sink, made)
+}
+
+fn stack(
+    shelf: &Shelf,
+    base: Option<&Image>,
+    layer: Layer,
     mut config: ImageConfig,
     reference: Option<&ImageRef>,
     sink: &dyn LayerSink,
 ) -> Result<Image, Error> {
-    let _holding = shelf.hold()?;
-    let layer = store(shelf, tar)?;
     let mut layers = base.map_or_else(Vec::new, |base| base.layers.clone());
     layers.push(layer);
     let told = config.history.iter().filter(|step| !step.empty_layer).count();

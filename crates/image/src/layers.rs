@@ -96,9 +96,28 @@ impl<'a> Work<'a> {
             return Ok(None);
         }
         self.progress.update(id, "Extracting", 0, layer.size);
-        let staged = self.take_in(layer, &mut { file })?;
+        let staged = match self.take_in(layer, &mut { file }) {
+            Err(why) => {
+                if self.is_whole(layer)? {
+                    return Err(why);
+                }
+                // The disk has lost some of it since it was verified.
+                self.shelf.blobs.remove(&layer.digest)?;
+                source.bring(layer, self)?
+            }
+            Ok(staged) => staged,
+        };
         self.progress.update(id, "Pull complete", layer.size, layer.size);
         Ok(staged)
+    }
+
+    /// Whether a stored blob still hashes to its name.
+    fn is_whole(&self, layer: &Layer) -> Result<bool, Error> {
+        let Some(file) = self.shelf.blobs.open_blob(&layer.digest)? else { return Ok(false) };
+        let mut hashing = HashingReader::new(file, layer.digest.algorithm());
+        io::copy(&mut hashing, &mut io::sink())
+            .map_err(|cause| Error::io(format_args!("reading the blob {}", layer.digest), &cause))?;
+        Ok(hashing.finish().0 == layer.digest)
     }
 
     /// Lets the sink read a blob, or, if it has the layer already, only checks that the blob really is that layer: a

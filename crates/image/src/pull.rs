@@ -142,7 +142,8 @@ pub(crate) fn check_platform(config: &ImageConfig, platform: &Platform, name: &s
 
 fn configuration(shelf: &Shelf, registry: &Registry, manifest: &Manifest) -> Result<Vec<u8>, Error> {
     let wanted = &manifest.config;
-    if let Some(bytes) = shelf.blobs.read(&wanted.digest, DOCUMENT_LIMIT)? {
+    // A damaged one is fetched anew.
+    if let Ok(Some(bytes)) = shelf.blobs.read(&wanted.digest, DOCUMENT_LIMIT) {
         return Ok(bytes);
     }
     let bytes = registry.small_blob(&wanted.digest)?;

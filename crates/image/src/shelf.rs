@@ -136,7 +136,8 @@ impl Shelf {
     pub(crate) fn knows_pair(&self, blob: &Digest, diff_id: &Digest) -> Result<bool, Error> {
         let table = Table::read(&self.blobs)?;
         for manifest in table.images.keys() {
-            let image = self.image(&table, manifest)?;
+            // A damaged image vouches for nothing.
+            let Ok(image) = self.image(&table, manifest) else { continue };
             if image.layers.iter().any(|layer| layer.digest == *blob && layer.diff_id == *diff_id) {
                 return Ok(true);
             }

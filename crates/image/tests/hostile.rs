@@ -452,3 +452,109 @@ fn a_full_disk_leaves_nothing_visible_and_heals() {
     support::programs::run("umount", &[place]);
     result.unwrap();
 }
+
+/// Kills at every stage of a pull: afterwards the image is wholly there or not at all, and the next pull completes.
+#[test]
+fn a_pull_killed_at_any_moment_leaves_a_sound_store() {
+    if let (Ok(name), Ok(root)) = (std::env::var("TEST_PULL"), std::env::var("TEST_ROOT")) {
+        let store = bulkhead_image::Store::open(root.as_ref()).unwrap();
+        let options = bulkhead_image::PullOptions { platform: bulkhead_types::Platform::host(), credentials: None };
+        store.pull(&support::reference(&name), &options, &Checking::default(), &bulkhead_image::Silent).unwrap();
+        return;
+    }
+    let (image, content) = content(&[(30, 200_000), (31, 100_000), (32, 100_000)]);
+    let server = Server::start(move |request| {
+        let mut answer = content.answer(request);
+        answer.slow = Some(Duration::from_millis(2));
+        answer
+    });
+    let (mut whole, mut absent) = (0, 0);
+    for round in 0..20 {
+        let bench = Bench::new();
+        let mut child = again("a_pull_killed_at_any_moment_leaves_a_sound_store")
+            .env("TEST_PULL", name(&server))
+            .env("TEST_ROOT", bench.dir.path())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(5 + 8 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        match bench.store.find(&name(&server)).unwrap() {
+            Some(found) => {
+                assert_eq!((found.id, found.layers), (image.id.clone(), image.layers.clone()));
+                whole += 1;
+            }
+            None => {
+                assert!(bench.store.list().unwrap().is_empty());
+                absent += 1;
+            }
+        }
+        assert_eq!(bench.pull(&name(&server)).unwrap().id, image.id);
+        bench.store.prune(&|_| true, &bench.sink).unwrap();
+        assert!(bench.files("partial").is_empty());
+        assert_eq!(bench.files("blobs/sha256").len(), 5);
+    }
+    eprintln!("killed before the end: {absent}, after: {whole}");
+}
+
+/// A load that is killed leaves a spool; whoever adds next clears it.
+#[test]
+fn a_killed_load_is_cleared_by_the_next_command() {
+    if let Ok(root) = std::env::var("TEST_ROOT") {
+        let store = bulkhead_image::Store::open(root.as_ref()).unwrap();
+        let loaded = store.load(&mut std::io::stdin(), &Checking::default(), &bulkhead_image::Silent);
+        panic!("{loaded:?}");
+    }
+    let maker = Bench::new();
+    maker.make("app:v", &[(33, MIB)]);
+    let mut archive = Vec::new();
+    maker.store.save(&["app:v".into()], bulkhead_image::SaveFormat::DockerArchive, &mut archive).unwrap();
+    let bench = Bench::new();
+    let mut child = again("a_killed_load_is_cleared_by_the_next_command")
+        .env("TEST_ROOT", bench.dir.path())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, &archive[..archive.len() / 2]).unwrap();
+    while bench.files("partial").is_empty() {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Not ours to clear while its owner lives.
+    bench.make("other:v", &[(34, 100)]);
+    assert_eq!(bench.files("partial").len(), 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(input);
+    bench.make("third:v", &[(35, 100)]);
+    assert!(bench.files("partial").is_empty());
+    assert_eq!(bench.store.list().unwrap().len(), 2);
+}
+
+/// Whatever the disk loses, another pull brings back.
+#[test]
+fn a_damaged_store_is_healed_by_a_pull() {
+    let (image, content) = content(&[(36, 100_000)]);
+    let server = Server::start(move |request| content.answer(request));
+    let bench = Bench::new();
+    bench.pull(&name(&server)).unwrap();
+    for digest in [&image.id, &image.manifest, &image.layers[0].digest] {
+        let path = bench.dir.path().join("images/blobs/sha256").join(digest.hex());
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[20] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        bench.sink.ready.lock().unwrap().clear();
+        if *digest != image.layers[0].digest {
+            assert!(bench.store.find(&name(&server)).unwrap_err().message.contains("damaged"));
+        }
+        bench.pull(&name(&server)).unwrap();
+        assert_eq!(bench.store.find(&name(&server)).unwrap().unwrap().id, image.id);
+        bytes[20] ^= 1;
+        assert!(std::fs::read(&path).unwrap() == bytes);
+    }
+}
