@@ -31,6 +31,7 @@ pub(crate) fn start(channel: Channel) -> Option<Container> {
     let started = detach().and_then(|()| handover::receive(&channel)).and_then(build);
     match started {
         Ok((mut container, warnings)) => {
+            container.events.tell("start", &[]);
             let started = Started { pid: container.state.pid, warnings };
             handover::answer(&channel, &Answer::Started(started));
             drop(channel);

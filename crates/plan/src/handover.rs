@@ -23,8 +23,9 @@ pub struct HandOver {
     pub container: ContainerId,
     /// Name, for log lines only.
     pub name: String,
-    /// What Docker's events of a container carry: `image`, `name` and its labels. The monitor writes
-    /// what nobody asks for: `die`, `oom`, `health_status: …` and those of `exec`; the other events are the engine's.
+    /// What Docker's events of a container carry: `image`, `name` and its labels. The monitor writes what nobody asks
+    /// for and what must not be out of order: `start`, `die`, `oom`, `health_status: …` and those of `exec`; the other
+    /// events are the engine's.
     #[serde(default)]
     pub attributes: std::collections::BTreeMap<String, String>,
     /// What to build.

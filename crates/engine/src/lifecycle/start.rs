@@ -73,7 +73,7 @@ impl Engine {
                 if !record.config.remove {
                     record.save(&self.layout)?;
                 }
-                self.tell(&record, "start", &[]);
+                // The event is the monitor's: a process that ends at once must not die before it started.
                 let terminal = record.config.tty;
                 let attachment = ours.map(|channel| Attachment { channel, terminal });
                 Ok(StartedContainer { id: id.clone(), warnings, attachment })

@@ -37,6 +37,7 @@ fn the_end_is_recorded_before_it_is_told() {
     assert_eq!((container.log("stdout").as_str(), container.log("stderr").as_str()), ("out\n", "problem\n"));
     assert_eq!(container.end(), exited);
     let events = container.event_lines();
+    assert_eq!(container.events(), ["start", "die"]);
     let die = events.last().unwrap();
     assert_eq!((die["Action"].as_str(), die["Actor"]["Attributes"]["exitCode"].as_str()), (Some("die"), Some("3")));
     assert_eq!((die["from"].as_str(), die["Type"].as_str()), (Some("none"), Some("container")));
