@@ -230,7 +230,7 @@ fn s57_an_image_of_one_static_binary_runs_at_the_strictest_level() {
     let binary = bulkhead_tests::program().display().to_string();
     home.bulkhead(["image", "from-binary", &binary, "test/one-binary:1"]).ok();
     let run = home.bulkhead(["run", "--rm", "--isolation", "hardened", "test/one-binary:1", "--version"]);
-    assert!(run.ok().contains("bulkhead"), "{run:?}");
+    assert!(run.ok().contains("Bulkhead"), "{run:?}");
     let user = home.inspect("test/one-binary:1", "{{.Config.User}}");
     assert!(!user.is_empty() && user != "0" && user != "root", "{user}");
 }
