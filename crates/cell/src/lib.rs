@@ -1,6 +1,7 @@
 //! Carries out a plan: namespaces, cgroup, mounts, filter, exec. Every process of a container is born here.
 //!
-//! * **Is:** the parent side [`Launch`] and the child side `steps/`, one file a step, run by one loop.
+//! * **Is:** the parent side (`launch`: prepared, cloned, mapped, sealed, running; `exec`), the child side `steps/`, one file
+//!   a step, run by one loop, and between them the few packets of `protocol`.
 //! * **Must never know:** names, images, networks, where a mount came from.
 //! * **Types in:** [`bulkhead_plan::IsolationPlan`] with descriptors. **Types out:** [`Cell`], exit statuses.
 //! * **Invariants:** the calling process has one thread; anything but full enforcement stops the start; on failure

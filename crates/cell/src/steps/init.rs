@@ -36,6 +36,8 @@ fn lead_foreground(terminal: bool) -> Outcome {
 /// Pid 1 for the rest of the container's life.
 fn watch(child: u32) -> ! {
     process::close_everything();
+    // What `ps` shows inside; a refusal of the filter would change nothing else.
+    rustix::thread::set_name(c"init").ok();
     loop {
         let signal = process::next_signal();
         let gone = || process::signal_child(child, signal).is_err_and(|e| e.raw() == Errno::SRCH.raw_os_error());

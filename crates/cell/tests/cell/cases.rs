@@ -150,7 +150,7 @@ fn signals_reach_pid_1() {
 fn init_reaps_and_forwards() {
     let mut wishes = wishes(
         "echo $$; (sleep 0.05 & ) ; sleep 0.3; ps=0; for d in /proc/[0-9]*; do ps=$((ps+1)); done; echo $ps; \
-         grep -E '^(Seccomp|CapEff|NoNew)' /proc/1/status; ls /proc/1/fd 2>/dev/null | wc -l; \
+         grep -E '^(Name|Seccomp|CapEff|NoNew)' /proc/1/status; ls /proc/1/fd 2>/dev/null | wc -l; \
          trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done",
     );
     wishes.init = true;
@@ -162,7 +162,7 @@ fn init_reaps_and_forwards() {
     }
     // Pid 1 is ours, the shell is 2; the orphan is gone: two processes are left.
     assert!(text.starts_with("2\n2\n"), "{text}");
-    assert!(text.contains("Seccomp:\t2") && text.contains("NoNewPrivs:\t1"), "{text}");
+    assert!(text.contains("Name:\tinit") && text.contains("Seccomp:\t2") && text.contains("NoNewPrivs:\t1"), "{text}");
     process::signal(tenant.pidfd.as_fd(), 15).unwrap();
     assert_eq!(process::wait(tenant.pidfd.as_fd()).unwrap(), Ended::Code(7));
     cell.demolish().unwrap();
