@@ -67,7 +67,7 @@ fn a_kill_at_any_step_of_run_is_repaired_by_the_next_command() {
         return;
     }
     let home = own_home();
-    home.bulkhead(["run", "--rm", DEBIAN, "true"]).ok();
+    home.bulkhead(["run", "--rm", "-v", "/data", DEBIAN, "true"]).ok();
     let before = holdings(&home);
     for number in (1..600).step_by(13) {
         killed_at(&home, number, &["run", "--rm", "-v", "/data", DEBIAN, "true"]);
@@ -86,7 +86,7 @@ fn a_kill_at_any_step_of_rm_is_repaired_by_the_next_command() {
         return;
     }
     let home = own_home();
-    home.bulkhead(["run", "--rm", DEBIAN, "true"]).ok();
+    home.bulkhead(["run", "--rm", "-v", "/data", DEBIAN, "true"]).ok();
     let before = holdings(&home);
     for number in (1..400).step_by(17) {
         let name = unique("rm");
@@ -122,6 +122,7 @@ fn a_killed_monitor_takes_its_container_with_it() {
     }
     assert!(!Path::new(&format!("/proc/{pid}")).exists(), "the container outlived its monitor");
     assert_eq!(home.inspect(&name, "{{.State.Status}}"), "exited");
+    home.bulkhead(["ps", "-a", "-q"]).ok();
     assert!(!cgroups().iter().any(|group| group.ends_with(&id)), "its cgroups are still there");
     home.bulkhead(["start", &name]).ok();
     home.bulkhead(["rm", "-f", &name]).ok();

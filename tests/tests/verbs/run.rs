@@ -22,7 +22,8 @@ fn exit_codes_are_dockers() {
     home.bulkhead(["run", "--rm", DEBIAN, "no-such-program"]).fails(127).says("no-such-program");
     home.bulkhead(["run", "--rm", DEBIAN, "/etc/passwd"]).fails(126).says("/etc/passwd");
     home.bulkhead(["run", "--rm", "--no-such-flag", DEBIAN, "true"]).fails(125).says("--no-such-flag");
-    home.bulkhead(["run", "--rm", DEBIAN, "sh", "-c", "kill -9 $$"]).fails(137);
+    // Process 1 cannot kill itself, so our init stands in front of it.
+    home.bulkhead(["run", "--rm", "--init", DEBIAN, "sh", "-c", "kill -9 $$"]).fails(137);
     home.bulkhead(["run", "--rm", "no/such/image:here", "true"]).fails(125);
 }
 
