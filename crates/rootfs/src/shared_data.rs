@@ -207,3 +207,65 @@ fn a_filesystem_that_cannot_translate_owners_is_named() {
     let error = site.store().bind(std::path::Path::new("/proc/sys"), &FIRST.container_map(), options).unwrap_err();
     assert!(error.to_string().contains("cannot translate owners"), "{error}");
 }
+
+/// A file system in a file; `None` if this machine cannot make or mount it.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn new(make: &[&str]) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, point) = (dir.path().join("disk"), dir.path().join("mnt"));
+        std::fs::File::create(&file).unwrap().set_len(320 << 20).unwrap();
+        std::fs::create_dir(&point).unwrap();
+        let run = |program: &str, args: &[&std::ffi::OsStr]| {
+            std::process::Command::new(program).args(args).output().is_ok_and(|output| output.status.success())
+        };
+        let words: Vec<&std::ffi::OsStr> =
+            make[1..].iter().map(std::ffi::OsStr::new).chain([file.as_os_str()]).collect();
+        if !run(make[0], &words) || !run("mount", &["-o".as_ref(), "loop".as_ref(), file.as_ref(), point.as_ref()]) {
+            println!("skipped: {} cannot be made and mounted here", make[0]);
+            return None;
+        }
+        Some(Self(dir))
+    }
+
+    fn store(&self) -> Store {
+        Store::open(&self.0.path().join("mnt/root"), &self.0.path().join("run")).unwrap()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        bulkhead_sys::mount::unmount(&self.0.path().join("mnt"), true).unwrap();
+    }
+}
+
+#[test]
+fn stores_work_on_the_common_file_systems_and_others_are_refused_by_name() {
+    if !testing::root() {
+        return;
+    }
+    for make in [&["mkfs.ext4", "-q"][..], &["mkfs.xfs", "-q"], &["mkfs.btrfs", "-q"]] {
+        let Some(disk) = Disk::new(make) else { continue };
+        let store = disk.store();
+        store.create_upper("c").unwrap();
+        let root = store.mount("c", &[], &FIRST.container_map()).unwrap();
+        assert_eq!(inside(&root, FIRST, "echo x > etc/f; chown 7 etc/f; stat -c %u etc/f"), "7\n", "{make:?}");
+    }
+    // As inside another engine's container.
+    let dir = tempfile::tempdir().unwrap();
+    let [lower, upper, work, point] = ["lower", "upper", "work", "mnt"].map(|name| dir.path().join(name));
+    for path in [&lower, &upper, &work, &point] {
+        std::fs::create_dir(path).unwrap();
+    }
+    let options =
+        format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+    let made = std::process::Command::new("mount").args(["-t", "overlay", "overlay", "-o", &options]).arg(&point).status();
+    assert!(made.unwrap().success());
+    let disk = Disk(dir);
+    let store = disk.store();
+    store.create_upper("c").unwrap();
+    let error = store.mount("c", &[], &FIRST.container_map()).unwrap_err();
+    assert_eq!(error.class, bulkhead_types::ErrorClass::Unsupported, "{error}");
+    assert!(error.to_string().contains("ext4"), "{error}");
+}

@@ -183,7 +183,14 @@ mod libc_errno {
 pub fn engine_file(place: &Place, id: &str, name: &str, contents: &[u8], ids: &IdMap) -> Result<OwnedFd, Error> {
     let name = place::component(name)?;
     let files = Root::new(place::subdirectory(open(place, id)?.as_fd(), "files")?);
-    files.replace_with_mode(name, contents, Durability::Process, Mode::from_raw_mode(0o644))?;
+    let mode = Mode::from_raw_mode(0o644);
+    match files.write_new(name, contents, Durability::Process, mode) {
+        // A later start, or one after an interrupted start.
+        Err(error) if error.raw() == Errno::EXIST.raw_os_error() => {
+            files.replace_with_mode(name, contents, Durability::Process, mode)?;
+        }
+        other => other?,
+    }
     if place.rootless {
         give_to_root_inside(&files, name, ids)?;
         return Ok(mount::clone_tree(files.fd(), name, false)?);

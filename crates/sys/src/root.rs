@@ -142,7 +142,11 @@ impl Root {
         written
     }
 
-    fn write_new(&self, name: &str, contents: &[u8], durable: Durability, mode: Mode) -> Result<()> {
+    /// Writes a file that does not exist yet, without a temporary name: for what only its writer's successors read.
+    ///
+    /// # Errors
+    /// `EEXIST`, or the kernel's; a part may be written then.
+    pub fn write_new(&self, name: &str, contents: &[u8], durable: Durability, mode: Mode) -> Result<()> {
         let error = |call, errno| SysError::new(call, name, errno);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.0, name, flags, mode).map_err(|errno| error("openat", errno))?;
