@@ -258,9 +258,9 @@ fn stores_work_on_the_common_file_systems_and_others_are_refused_by_name() {
     for path in [&lower, &upper, &work, &point] {
         std::fs::create_dir(path).unwrap();
     }
-    let options =
-        format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
-    let made = std::process::Command::new("mount").args(["-t", "overlay", "overlay", "-o", &options]).arg(&point).status();
+    let options = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+    let made =
+        std::process::Command::new("mount").args(["-t", "overlay", "overlay", "-o", &options]).arg(&point).status();
     assert!(made.unwrap().success());
     let disk = Disk(dir);
     let store = disk.store();
