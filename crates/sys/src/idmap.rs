@@ -68,8 +68,7 @@ mod tests {
 
     #[test]
     fn a_namespace_carries_its_map_and_no_process_stays() {
-        if !rustix::process::geteuid().is_root() {
-            println!("skipped: needs root");
+        if !crate::mount::tests::root() {
             return;
         }
         let map = "0 1879048192 65536\n";

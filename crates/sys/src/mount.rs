@@ -1,7 +1,6 @@
 //! The mount API of descriptors: `fsopen(2)`, `fsconfig(2)`, `fsmount(2)`, `open_tree(2)`, `move_mount(2)`,
 //! `mount_setattr(2)`. No path string reaches `mount(2)`.
 
-use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -320,17 +319,12 @@ pub fn c_name(name: &[u8]) -> Result<std::ffi::CString> {
     std::ffi::CString::new(name).map_err(|_| SysError::new("name", String::from_utf8_lossy(name), Errno::INVAL))
 }
 
-/// The bytes of a C string as lossy text, for messages.
-#[must_use]
-pub fn display_name(name: &CStr) -> String {
-    name.to_string_lossy().into_owned()
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn root() -> bool {
+    /// True if the test may go on: it needs root.
+    pub(crate) fn root() -> bool {
         let is_root = rustix::process::geteuid().is_root();
         if !is_root {
             assert!(

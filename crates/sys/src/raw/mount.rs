@@ -1,7 +1,7 @@
 //! Mount calls that rustix lacks: `mount_setattr(2)`, the file-system ids of a thread, a namespace without a process,
 //! loop devices.
 
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use linux_raw_sys::general::mount_attr;
 use rustix::io::Errno;
@@ -178,18 +178,4 @@ pub fn write_lease(file: BorrowedFd<'_>) -> Result<(), Errno> {
     // SAFETY: integers only.
     let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) };
     if result < 0 { Err(last_errno()) } else { Ok(()) }
-}
-
-/// `fcntl(F_DUPFD_CLOEXEC)` of a number that a child was told about (descriptor 3 and the like) into an owned one.
-///
-/// # Errors
-/// `EBADF`.
-pub fn own(number: RawFd) -> Result<OwnedFd, Errno> {
-    // SAFETY: integers only; the result is a new descriptor that nobody else owns.
-    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
-    if copy < 0 {
-        return Err(last_errno());
-    }
-    // SAFETY: `copy` was just made by the kernel for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
