@@ -26,6 +26,9 @@ use crate::protocol::{self, Packet};
 use crate::scene::{Role, Scene, Trouble, bits, failure};
 use crate::{child, filter, limits, steps};
 
+/// How long a process may take until it executes: milliseconds, but for a host that is very busy.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
 impl Cell {
     /// Runs another process inside, in the same namespaces, cgroup, ids, capabilities and filter.
     /// `program` is a static executable of ours for [`Exec::own_program`], best a sealed copy
@@ -125,6 +128,13 @@ impl Cell {
     /// Waits until the child has executed, or tells why it has not; then it is gone.
     fn follow(&self, exec: &Exec, ours: &Channel, mut pidfd: OwnedFd, mut pid: u32) -> Result<Tenant, StepFailed> {
         let mut terminal = None;
+        // From its first moment in the pid namespace the container's root can send it SIGSTOP. The monitor, which has
+        // other things to do, must not wait for that.
+        if let Err(error) = ours.set_receive_timeout(Some(PATIENCE)) {
+            drop(process::signal(pidfd.as_fd(), 9));
+            drop(process::wait(pidfd.as_fd()));
+            return Err(StepFailed::parent("exec")(error));
+        }
         let mut raised = if self.own_pids.is_some() { self.raise(exec, pid) } else { Ok(()) };
         let ended = loop {
             if let Err(error) = raised {

@@ -277,16 +277,25 @@ pub(crate) fn next(
     plan: &IsolationPlan,
     process: &Process,
 ) -> Result<Option<Packet>, StepFailed> {
-    match protocol::receive(channel).map_err(StepFailed::parent("protocol"))? {
+    match protocol::receive(channel).map_err(lost)? {
         Received::End => Ok(None),
         Received::Packet(Packet::StepFailed(failure)) => Err(explain(&failure, plan, process)),
         Received::Packet(packet) => Ok(Some(packet)),
         Received::Nonsense => Err(disorder("nonsense", "a packet")),
     }
     .inspect_err(|_| {
-        // The guard reaps it; it has nothing left to do.
+        // The caller reaps it; it has nothing left to do.
         drop(process::signal(pidfd.as_fd(), 9));
     })
+}
+
+fn lost(error: SysError) -> StepFailed {
+    if error.raw() != Errno::AGAIN.raw_os_error() {
+        return StepFailed::parent("protocol")(error);
+    }
+    let message = "the process did not become ready in time: something in the container stopped it, or the host is \
+                   overloaded; try again, or stop the container";
+    StepFailed::new("protocol", ErrorClass::Unavailable, message)
 }
 
 fn disorder(got: &str, wanted: &str) -> StepFailed {

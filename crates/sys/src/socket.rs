@@ -119,6 +119,15 @@ impl Channel {
         Ok(Some((packet, fds)))
     }
 
+    /// Receiving waits at most so long (`EAGAIN` then); `None`: for ever.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_receive_timeout(&self, timeout: Option<std::time::Duration>) -> Result<()> {
+        rustix::net::sockopt::set_socket_timeout(&self.0, rustix::net::sockopt::Timeout::Recv, timeout)
+            .map_err(|errno| SysError::new("setsockopt", "SO_RCVTIMEO", errno))
+    }
+
     /// Says good-bye: what the other end has sent and nobody will read is thrown away before the close. Otherwise the
     /// kernel would tell it `ECONNRESET` in front of the last packets that are on their way to it.
     pub fn finish(self) {
@@ -258,6 +267,13 @@ mod tests {
         let too_many = vec![file.as_fd(); MAX_DESCRIPTORS + 1];
         assert!(one.send(b"x", &too_many).is_err());
         assert!(one.send(b"", &[]).is_err());
+    }
+
+    #[test]
+    fn receiving_can_be_given_up() {
+        let (one, _other) = Channel::pair().unwrap();
+        one.set_receive_timeout(Some(std::time::Duration::from_millis(1))).unwrap();
+        assert_eq!(one.receive(8).unwrap_err().raw(), Errno::AGAIN.raw_os_error());
     }
 
     #[test]

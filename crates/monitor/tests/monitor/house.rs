@@ -16,6 +16,8 @@ use rustix::fs::{CWD, Mode, OFlags};
 /// Host ids of the tests: at the end of root's own area, beside those of the cell's tests.
 pub const BASE: u32 = 0x7fff_0000 - 2 * 65_536;
 
+const DIR_PREFIX: &str = "bulkhead-test-monitor-";
+
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -33,7 +35,9 @@ pub fn eventually(mut is_so: impl FnMut() -> bool) -> bool {
 
 /// What a case could leave behind: mounts, our cgroups, monitors.
 pub fn traces() -> (usize, Vec<String>, usize) {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
+    // Others on this machine mount things as well: only what carries our name counts.
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mounts = table.lines().filter(|line| line.contains(DIR_PREFIX)).count();
     let mut groups = Vec::new();
     for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
         let Ok(entries) = std::fs::read_dir(hierarchy.path().join(parent_group().trim_start_matches('/'))) else {
@@ -129,7 +133,7 @@ pub fn draft_of(wishes: Wishes) -> Draft {
         ..wishes
     };
     let container = ContainerId::from_random(bulkhead_sys::random::bytes32().unwrap());
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::Builder::new().prefix(DIR_PREFIX).tempdir().unwrap();
     for name in ["run", "data"] {
         std::fs::create_dir(dir.path().join(name)).unwrap();
     }

@@ -12,6 +12,7 @@ pub const ALL: &[(&str, fn())] = &[
     ("execs_run_side_by_side_and_tell_their_ends", execs),
     ("an_exec_takes_signals_and_outlives_its_client", exec_signals),
     ("an_exec_with_a_terminal", exec_terminal),
+    ("a_container_that_stops_its_execs_can_still_be_stopped", stopped_execs),
     ("pause_stops_everything_and_stop_still_works", pause),
     ("counters_and_processes", counters),
     ("an_idle_monitor_is_small", idle_memory),
@@ -100,6 +101,27 @@ fn exec_terminal() {
     drop(channel);
     assert!(eventually(|| container.exec("test -e /tmp/through").1.success()));
     container.stop(0);
+    container.end();
+}
+
+/// The container's root may send signals to every process that it sees, those included that are only on their way in.
+fn stopped_execs() {
+    let container = draft("while :; do kill -STOP 8 9 10 11 12 13 14 15 16 2> /dev/null; done").start();
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null").unwrap();
+    let fds = [null.as_fd(), null.as_fd(), null.as_fd()];
+    let mut given_up = 0;
+    for _ in 0..12 {
+        match reply(&container.send(&Request::Exec(Box::new(exec("true"))), &fds)).0 {
+            Reply::ExecStarted { .. } => {}
+            Reply::Failed { class: ErrorClass::Unavailable, .. } => {
+                given_up += 1;
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    println!("execs given up: {given_up}");
+    assert_eq!(container.stop(0).status, ExitStatus::Signal(9));
     container.end();
 }
 
