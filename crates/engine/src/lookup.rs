@@ -17,6 +17,7 @@ impl Engine {
         let text = text.strip_prefix('/').unwrap_or(text);
         if let Some(id) = self.find_id(text)?
             && let Some(record) = Record::load(&self.layout, id.as_str())?
+            && self.notice_dead_monitor(&record)?
         {
             return Ok(record);
         }

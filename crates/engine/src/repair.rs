@@ -103,6 +103,25 @@ impl Engine {
         std::fs::write(&path, b"").map_err(Error::at(&path))
     }
 
+    /// Clears away what a dead monitor left of this container. False if the container went with it (`--rm`).
+    ///
+    /// # Errors
+    /// If something cannot be put right.
+    pub(crate) fn notice_dead_monitor(&self, record: &Record) -> Result<bool> {
+        let id = record.id.as_str();
+        if !self.layout.running(id).join("state.json").exists() || self.is_alive(id)? {
+            return Ok(true);
+        }
+        // Whoever holds the mark takes care of it: it may be starting just now.
+        let Some(mark) = Mark::try_hold(&self.layout.pending(), id)? else { return Ok(true) };
+        if self.is_alive(id)? {
+            return Ok(true);
+        }
+        let is_removed = record.config.remove;
+        self.after_dead_monitor(record.clone(), mark)?;
+        Ok(!is_removed)
+    }
+
     fn after_dead_monitor(&self, mut record: Record, mark: Mark) -> Result<()> {
         self.clear_run(record.id.as_str())?;
         if record.config.remove {
