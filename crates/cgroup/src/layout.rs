@@ -213,6 +213,20 @@ mod tests {
     }
 
     #[test]
+    fn no_text_makes_it_panic() {
+        for length in 0..HYBRID.len() {
+            let cut = HYBRID.get(length..).unwrap_or_default();
+            let swapped = cut.replace(' ', "\\").replace("- ", " - ");
+            for text in [cut, swapped.as_str()] {
+                assert!(Layout::parse(text).v1.len() <= 8);
+            }
+        }
+        assert_eq!(unescape("\\"), "\\");
+        assert_eq!(unescape("a\\77"), "a\\77");
+        assert_eq!(unescape("\\777"), "\u{fffd}");
+    }
+
+    #[test]
     fn this_host_has_something() {
         let layout = Layout::discover().unwrap();
         assert!(layout.v2.is_some() || !layout.v1.is_empty());

@@ -73,6 +73,9 @@ impl Running {
     }
 }
 
+/// Reads of a check's output at a time.
+const MOST_READS: usize = 16;
+
 /// A running health check.
 #[derive(Debug)]
 pub(crate) struct Probe {
@@ -110,7 +113,9 @@ impl Probe {
     /// Takes what there is of the output; only the beginning is kept.
     pub(crate) fn read(&mut self) {
         let mut buffer = [0u8; 4096];
-        while let Some(pipe) = &self.pipe {
+        // A check that never stops talking must not keep the monitor from everything else.
+        for _ in 0..MOST_READS {
+            let Some(pipe) = &self.pipe else { return };
             match rustix::io::read(pipe, &mut buffer) {
                 Ok(count) if count > 0 => {
                     let room = KEPT_OUTPUT.saturating_sub(self.output.len());

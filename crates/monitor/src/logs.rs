@@ -343,6 +343,36 @@ mod tests {
     }
 
     #[test]
+    fn nothing_depends_on_how_the_output_was_read() {
+        let mut seed = 0x2545_f491_4f6c_dd1du64;
+        let mut random = move |below: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            usize::try_from(seed % below as u64).unwrap()
+        };
+        for _ in 0..20 {
+            let letters = b"abc\"\\\n\n\t\x01";
+            let length = random(60_000);
+            let rarely = random(3) > 0;
+            let text: Vec<u8> = (0..length)
+                .map(|_| if rarely && random(1000) > 0 { b'x' } else { letters[random(letters.len())] })
+                .collect();
+            let mut place = place(0, 1);
+            let mut rest = text.as_slice();
+            while !rest.is_empty() {
+                let (part, left) = rest.split_at(rest.len().min(1 + random(LONGEST)));
+                place.log.take(Stream::Stdout, part);
+                rest = left;
+            }
+            place.log.finish();
+            let lines = place.texts();
+            assert_eq!(lines.concat().as_bytes(), text);
+            assert!(lines.iter().all(|line| line.len() <= LONGEST && line.trim_end_matches('\n').find('\n').is_none()));
+        }
+    }
+
+    #[test]
     fn rotation_keeps_so_many_files_and_no_byte_more() {
         let mut place = place(1000, 3);
         for number in 0..200 {

@@ -195,7 +195,6 @@ mod tests {
     fn input_for_nobody_is_thrown_away() {
         let (mut streams, ends) = Streams::pipes(true).unwrap();
         drop(ends);
-        bulkhead_sys::event::ignore(13).unwrap();
         streams.feed(b"x");
         assert!(!streams.is_stuffed());
         let (mut closed, _ends) = Streams::pipes(false).unwrap();

@@ -127,7 +127,7 @@ pub struct Signals(OwnedFd);
 
 impl Signals {
     /// Blocks these signals for the calling thread and reads them from a descriptor. Children inherit the blocked mask:
-    /// who makes them calls [`unblock_all`] in them.
+    /// who makes them sets it back in them ([`crate::process::set_signal_mask`]).
     ///
     /// # Errors
     /// The kernel's.
@@ -158,22 +158,6 @@ impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
-}
-
-/// Lets every signal through again: for a child between its birth and its exec.
-///
-/// # Errors
-/// The kernel's.
-pub fn unblock_all() -> Result<()> {
-    raw::event::unblock_all().map_err(|errno| SysError::new("sigprocmask", "unblock", errno))
-}
-
-/// Ignores a signal from now on, in this process and in programs it executes.
-///
-/// # Errors
-/// The kernel's.
-pub fn ignore(signal: i32) -> Result<()> {
-    raw::event::ignore(signal).map_err(|errno| SysError::new("sigaction", signal.to_string(), errno))
 }
 
 #[cfg(test)]
@@ -209,7 +193,6 @@ mod tests {
             raw::event::send_to_self(23).unwrap();
             assert_eq!(signals.take().unwrap(), Some(23));
             assert_eq!(signals.take().unwrap(), None);
-            unblock_all().unwrap();
         })
         .join()
         .unwrap();

@@ -38,19 +38,6 @@ pub fn block(signals: &[i32]) -> Result<(), Errno> {
     }
 }
 
-/// `sigprocmask(SIG_SETMASK)` with the empty set.
-///
-/// # Errors
-/// The kernel's.
-pub fn unblock_all() -> Result<(), Errno> {
-    let set = set_of(&[])?;
-    // SAFETY: the set lives across the call; the old one is not asked for.
-    match unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) } {
-        0 => Ok(()),
-        errno => Err(Errno::from_raw_os_error(errno)),
-    }
-}
-
 /// `signalfd4(2)`, close-on-exec and non-blocking.
 ///
 /// # Errors
@@ -66,22 +53,11 @@ pub fn signalfd(signals: &[i32]) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// `sigaction(SIG_IGN)`.
-///
-/// # Errors
-/// `EINVAL` for a number that cannot be ignored.
-pub fn ignore(signal: i32) -> Result<(), Errno> {
-    // SAFETY: ignoring runs no code of ours at the signal's arrival.
-    if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
-        return Err(last());
-    }
-    Ok(())
-}
-
 /// `pthread_kill(3)` to the calling thread.
 ///
 /// # Errors
 /// `EINVAL` for a number that is no signal.
+#[cfg(test)]
 pub fn send_to_self(signal: i32) -> Result<(), Errno> {
     // SAFETY: the calling thread exists.
     match unsafe { libc::pthread_kill(libc::pthread_self(), signal) } {
