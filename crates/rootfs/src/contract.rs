@@ -125,6 +125,43 @@ fn layers_are_listed_measured_and_removed(kept: Kept) {
     assert!(error.to_string().contains("pull or load"), "{error}");
 }
 
+fn many_starts_and_a_removal_at_once_never_show_an_empty_layer(kept: Kept) {
+    let site = testing::site();
+    let layers = two_layers(&site, kept);
+    let start = |number: usize| {
+        let store = site.store();
+        let id = format!("c{number}");
+        store.create_ephemeral_upper(&id).unwrap();
+        for _ in 0..5 {
+            match store.mount(&id, &layers, &FIRST.container_map()) {
+                Ok(root) => assert!(store.read_file(root.as_fd(), "etc/secret", 99).unwrap().is_some()),
+                Err(error) => assert!(error.to_string().contains("pull or load"), "{error}"),
+            }
+            store.settle();
+        }
+    };
+    std::thread::scope(|scope| {
+        for number in 0..6 {
+            scope.spawn(move || start(number));
+        }
+        // Only images say that they are in use; a directory's users are known to the engine alone.
+        if kept == Kept::Erofs {
+            scope.spawn(|| {
+                for _ in 0..3 {
+                    if let Err(error) = site.store().remove_layer(&layers[0]) {
+                        assert!(error.to_string().contains("in use"), "{error}");
+                    }
+                }
+            });
+        }
+    });
+    let mounted = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    for layer in &layers {
+        let point = site.run().join("layers").join(layer.hex());
+        assert!(mounted.matches(point.to_str().unwrap()).count() <= 1, "mounted once");
+    }
+}
+
 fn small_files_are_read_inside_only(kept: Kept) {
     let site = testing::site();
     let store = site.store();
@@ -323,6 +360,7 @@ contract!(
     ranges_cannot_read_each_other,
     no_layer_and_many_layers,
     layers_are_listed_measured_and_removed,
+    many_starts_and_a_removal_at_once_never_show_an_empty_layer,
     small_files_are_read_inside_only,
     engine_files_belong_to_root_inside,
     ephemeral_parts_can_be_mounted_again,

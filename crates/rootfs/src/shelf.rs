@@ -20,6 +20,8 @@ use crate::scratch::{self, Scratch};
 use crate::{layer, uppers::NOBODY};
 
 const LOCK: &str = ".lock";
+/// `EROFS_SUPER_MAGIC_V1` of `linux/magic.h`.
+const EROFS_MAGIC: u64 = 0xE0F5_E1E2;
 
 fn image_name(diff_id: &Digest) -> String {
     format!("{}.erofs", diff_id.hex())
@@ -70,8 +72,8 @@ pub fn all(place: &Place) -> Result<Vec<Digest>, Error> {
 /// NotFound if the layer is not there; otherwise the kernel's.
 pub fn tree(place: &Place, diff_id: &Digest) -> Result<OwnedFd, Error> {
     let mounts = place.run_dir(LAYERS)?;
-    if is_mounted(mounts.as_fd(), diff_id.hex())? {
-        return Ok(mount::clone_tree(mounts.as_fd(), diff_id.hex(), false)?);
+    if let Some(copy) = mounted_copy(mounts.as_fd(), diff_id.hex())? {
+        return Ok(copy);
     }
     let layers = place.dir(LAYERS)?;
     if exists(layers.as_fd(), diff_id.hex()) {
@@ -115,6 +117,16 @@ pub fn directory(place: &Place, diff_id: &Digest, ids: &IdMap) -> Result<OwnedFd
 
 fn missing(diff_id: &Digest) -> Error {
     Error::new(ErrorClass::NotFound, format!("the layer {diff_id} is not in the store; pull or load its image again"))
+}
+
+/// A copy of the layer's mount if it is mounted. Asked of the copy and not before it was made: between the two, a
+/// removal could have left an empty directory, and an empty layer would look like a good one.
+fn mounted_copy(mounts: BorrowedFd<'_>, name: &str) -> Result<Option<OwnedFd>, Error> {
+    let copy = match mount::clone_tree(mounts, name, false) {
+        Err(error) if error.raw() == Errno::NOENT.raw_os_error() => return Ok(None),
+        other => other?,
+    };
+    Ok((mount::filesystem_magic(copy.as_fd())? == EROFS_MAGIC).then_some(copy))
 }
 
 fn is_mounted(mounts: BorrowedFd<'_>, name: &str) -> Result<bool, Error> {
