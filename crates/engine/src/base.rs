@@ -3,7 +3,7 @@
 use bulkhead_image::{DebianBase, Progress};
 
 use crate::engine::Engine;
-use crate::images::parse_reference;
+use crate::image_parts::parse_reference;
 use crate::model::{Error, PulledImage, Result};
 use crate::request::BaseRequest;
 

@@ -8,9 +8,8 @@ use bulkhead_archive::tar::{Entry, Kind, Writer};
 use bulkhead_image::Image;
 use bulkhead_types::{ErrorClass, ImageRef};
 
-use crate::commit::new_config;
 use crate::engine::Engine;
-use crate::images::parse_reference;
+use crate::image_parts::{new_config, parse_reference};
 use crate::model::{Error, PulledImage, Result};
 
 /// Names that mean it as long as the store has nothing under them.

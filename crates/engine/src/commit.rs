@@ -3,16 +3,16 @@
 use bulkhead_image::config::{ImageConfig, Runtime};
 use bulkhead_plan::control::Request;
 use bulkhead_rootfs::Change;
-use bulkhead_types::{Digest, Platform};
+use bulkhead_types::Digest;
 use serde_json::json;
 
+use crate::changes;
 use crate::engine::Engine;
-use crate::images::parse_reference;
+use crate::image_parts::{new_config, parse_reference};
 use crate::model::{Error, Result};
 use crate::record::{ContainerConfig, Record};
 use crate::request::CommitRequest;
 use crate::standing::Status;
-use crate::{changes, clock};
 
 impl Engine {
     /// Changes against the image.
@@ -71,17 +71,6 @@ impl Engine {
             written?;
             Ok(image.id)
         })
-    }
-}
-
-/// A configuration of this moment and platform.
-pub(crate) fn new_config() -> ImageConfig {
-    let platform = Platform::host();
-    ImageConfig {
-        created: Some(clock::now()),
-        architecture: platform.architecture,
-        os: platform.os,
-        ..ImageConfig::default()
     }
 }
 

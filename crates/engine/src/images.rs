@@ -2,59 +2,18 @@
 
 use std::io::{Read, Write};
 
-use bulkhead_image::{Image, LayerSink, Progress, PullOptions, Removed, SaveFormat, StagedLayer};
+use bulkhead_image::{Image, Progress, PullOptions, Removed, SaveFormat};
 use bulkhead_types::{Digest, ImageRef, Platform};
 use serde_json::{Value, json};
 
 use crate::engine::Engine;
+use crate::image_parts::{new_config, parse_reference};
 use crate::lifecycle::platform_of;
 use crate::model::{Error, Filters, PulledImage, Result};
 use crate::view::{HistoryLine, ImageSummary};
 use crate::{builtin, changes, clock, filters};
 
-/// Layers go to the rootfs room.
-pub(crate) struct Sink<'a>(&'a bulkhead_rootfs::Store);
-
-struct Staged(bulkhead_rootfs::Staged);
-
-fn to_image_error(error: bulkhead_rootfs::Error) -> bulkhead_image::Error {
-    bulkhead_image::Error::new(error.class, error.message)
-}
-
-impl StagedLayer for Staged {
-    fn commit(self: Box<Self>) -> std::result::Result<(), bulkhead_image::Error> {
-        self.0.commit().map_err(to_image_error)
-    }
-}
-
-impl LayerSink for Sink<'_> {
-    fn has(&self, diff_id: &Digest) -> bool {
-        self.0.has_layer(diff_id)
-    }
-
-    fn stage(
-        &self,
-        diff_id: &Digest,
-        blob: &mut dyn Read,
-    ) -> std::result::Result<Box<dyn StagedLayer>, bulkhead_image::Error> {
-        let staged = self.0.stage_layer(diff_id, blob).map_err(to_image_error)?;
-        Ok(Box::new(Staged(staged)))
-    }
-
-    fn size(&self, diff_id: &Digest) -> u64 {
-        self.0.layer_size(diff_id)
-    }
-
-    fn remove(&self, diff_id: &Digest) -> std::result::Result<(), bulkhead_image::Error> {
-        self.0.remove_layer(diff_id).map_err(to_image_error)
-    }
-}
-
 impl Engine {
-    pub(crate) fn layer_sink(&self) -> Sink<'_> {
-        Sink(&self.rootfs)
-    }
-
     /// An image of the store, or the one built into this program.
     ///
     /// # Errors
@@ -150,7 +109,7 @@ impl Engine {
         changes: &[String],
     ) -> Result<Digest> {
         let reference = reference.map(parse_reference).transpose()?;
-        let mut config = crate::commit::new_config();
+        let mut config = new_config();
         config.comment = message.map(str::to_owned);
         changes::apply(&mut config.config, changes)?;
         let image = self.image_store.import(tar, config, reference.as_ref(), &self.layer_sink())?;
@@ -366,14 +325,6 @@ impl Engine {
 
 fn created(image: &Image) -> i64 {
     image.config.created.as_deref().map_or(0, clock::seconds)
-}
-
-/// A reference a user writes as target.
-///
-/// # Errors
-/// In Docker's words.
-pub(crate) fn parse_reference(text: &str) -> Result<ImageRef> {
-    text.parse().map_err(|error: bulkhead_types::ReferenceError| Error::invalid(error.to_string()))
 }
 
 /// Docker's `--filter reference=PATTERN`: `*` matches within a component.

@@ -20,6 +20,7 @@ mod events;
 mod filters;
 mod health;
 mod host;
+mod image_parts;
 mod images;
 mod inspect;
 mod layout;

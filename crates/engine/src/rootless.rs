@@ -13,7 +13,6 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use rustix::mount::MountPropagationFlags;
-use rustix::thread::UnshareFlags;
 
 use crate::host;
 use crate::model::{Error, Result};
@@ -77,11 +76,11 @@ pub(crate) fn enter() -> Result<()> {
 }
 
 fn unshare() -> Result<()> {
-    rustix::thread::unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS).map_err(|errno| {
+    bulkhead_sys::namespace::new_user_and_mount_namespace().map_err(|error| {
         Error::new(
             ErrorClass::Denied,
             format!(
-                "this user may not make a user namespace ({errno}); the administrator can allow it with: sysctl -w \
+                "this user may not make a user namespace ({error}); the administrator can allow it with: sysctl -w \
                  user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1"
             ),
         )

@@ -115,6 +115,15 @@ pub fn new_cgroup_namespace() -> Result<()> {
     raw::unshare(kernel::CLONE_NEWCGROUP).map_err(|errno| SysError::new("unshare", "cgroup", errno))
 }
 
+/// A new user namespace, without ids until somebody writes its maps, and a new mount namespace of it.
+///
+/// # Errors
+/// `EINVAL` if the process has more than one thread, `EPERM` or `ENOSPC` where users may not make any.
+pub fn new_user_and_mount_namespace() -> Result<()> {
+    raw::unshare(kernel::CLONE_NEWUSER | kernel::CLONE_NEWNS)
+        .map_err(|errno| SysError::new("unshare", "user and mount", errno))
+}
+
 /// Sets the loopback interface of the current network namespace up.
 ///
 /// # Errors
