@@ -133,7 +133,11 @@ impl Engine {
         self.image_store.prune(&|_| false, &self.layer_sink())?;
         events::forget(self)?;
         // What is left is empty or belongs to crashed transfers.
-        for name in ["containers", "names", "images", "layers", "uppers", "volumes", "ranges", "skeleton"] {
+        for name in ["containers", "names", "images", "layers", "uppers", "volumes", "ranges"] {
+            layout::remove_dir(&self.layout.root.join(name))?;
+        }
+        // The lowest layer of every container; one for each range where mounts cannot be idmapped.
+        for name in layout::names_in(&self.layout.root)?.iter().filter(|name| name.starts_with("skeleton")) {
             layout::remove_dir(&self.layout.root.join(name))?;
         }
         for name in ["containers", "pending", "layers", "volumes"] {
