@@ -48,8 +48,8 @@ pub(crate) enum Phase {
 pub(crate) struct Stopping {
     /// When patience ends.
     pub(crate) deadline: Option<Instant>,
-    /// A user wants it to end: the policy does not start it again.
-    pub(crate) by_user: bool,
+    /// A user, or the host that goes down, wants it to end: the policy does not start it again.
+    pub(crate) for_good: bool,
     /// The engine goes on with the container: nobody else removes or starts it.
     pub(crate) engine_goes_on: bool,
 }

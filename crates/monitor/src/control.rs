@@ -101,7 +101,7 @@ fn answer(
         Request::Exec(exec) => start_exec(container, slot, &exec, fds).map(|()| None),
         Request::Signal { signal } => {
             if signal == 9 || signal == container.rules.stop_signal {
-                container.stopping.by_user = true;
+                container.stopping.for_good = true;
             }
             container.signal(signal)?;
             if signal == 9 {
@@ -110,7 +110,7 @@ fn answer(
             Ok(Some(Reply::Done))
         }
         Request::Stop { signal, timeout, restart } => {
-            container.stopping.by_user = true;
+            container.stopping.for_good = true;
             container.stopping.engine_goes_on |= restart;
             let signal = signal.unwrap_or(container.rules.stop_signal);
             let seconds = timeout.unwrap_or(i64::from(container.rules.stop_timeout));
@@ -153,7 +153,7 @@ fn answer_at_rest(container: &mut Container, request: &Request) -> Result<Option
         Request::State => Ok(None),
         Request::Wait => Ok(Some(Reply::Exited(exited))),
         Request::Stop { restart, .. } => {
-            container.stopping.by_user = true;
+            container.stopping.for_good = true;
             container.stopping.engine_goes_on |= restart;
             container.phase = Phase::Over;
             // Whoever asked may start or remove it as soon as he has the answer.
@@ -319,7 +319,7 @@ fn stream_packet(container: &mut Container, slot: usize, streams: Streams, packe
         }
         Some(Packet::Signal) => {
             if let Some(&signal) = payload.first() {
-                container.stopping.by_user |= signal == 9 || i32::from(signal) == container.rules.stop_signal;
+                container.stopping.for_good |= signal == 9 || i32::from(signal) == container.rules.stop_signal;
                 // It may have ended this very moment: the exit packet follows.
                 tolerate(container.signal(i32::from(signal)));
             }

@@ -71,7 +71,7 @@ fn write_record(container: &Container, mut exited: Exited) -> Exited {
 /// Again, or for good. For good, the container no longer counts as running from here on.
 fn decide(container: &mut Container, status: ExitStatus) {
     let rules = &container.rules;
-    if restart::wanted(rules.restart, status, rules.restarts, container.stopping.by_user) {
+    if restart::wanted(rules.restart, status, rules.restarts, container.stopping.for_good) {
         let last = last_pause(container);
         let pause = restart::pause(last, container.since.elapsed());
         let text = pause.as_millis().to_string();

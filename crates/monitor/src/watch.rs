@@ -96,12 +96,17 @@ fn serve(container: &mut Container, slot: usize, event: Ready) {
     }
 }
 
-/// `SIGTERM` means the container; the others would only be an accident.
+/// `SIGTERM` (the host goes down) is a stop of the container; the others would only be an accident.
 fn take_signals(container: &mut Container) {
     while let Ok(Some(signal)) = container.signals.take() {
         if signal == SIGTERM {
+            container.stopping.for_good = true;
+            let patience = Duration::from_secs(u64::from(container.rules.stop_timeout));
             // It may have ended already.
-            tolerate(container.signal(container.rules.stop_signal));
+            tolerate(container.begin_stop(container.rules.stop_signal, Some(patience)));
+            if let Phase::Resting(_) = container.phase {
+                container.phase = Phase::Over;
+            }
         }
     }
 }

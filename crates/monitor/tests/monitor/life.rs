@@ -82,12 +82,15 @@ fn stop_waits_then_kills() {
 }
 
 fn sigterm_is_forwarded() {
-    let container = draft("trap 'exit 5' TERM; echo ready; while :; do sleep 0.01; done").start();
+    let mut draft = draft("trap 'exit 5' TERM; echo ready; while :; do sleep 0.01; done");
+    draft.message.restart = RestartPolicy::Always;
+    let container = draft.start();
     assert!(eventually(|| container.log("stdout").contains("ready")));
     for signal in [1, 2, 15] {
         bulkhead_sys::process::signal(container.monitor.as_fd(), signal).unwrap();
     }
     assert_eq!(container.end().status, ExitStatus::Code(5));
+    assert!(!container.path("asked").exists(), "the host goes down: nothing starts again");
 }
 
 fn killed_monitor() {
