@@ -1,6 +1,9 @@
 //! From a recorded configuration to the plan's wishes.
 
-use bulkhead_plan::{HostFacts, HostMounts, IsolationPlan, Mount, MountFlags, MountSource, NetworkWish, Process};
+use bulkhead_plan::handover::LogDriver;
+use bulkhead_plan::{
+    Concession, HostFacts, HostMounts, IsolationPlan, Mount, MountFlags, MountSource, NetworkWish, Process,
+};
 use bulkhead_plan::{TerminalSize, Wishes};
 use bulkhead_types::{ContainerId, IdMap, IdRange};
 
@@ -62,7 +65,12 @@ pub(crate) fn seal(
         },
         host_mounts,
     };
-    IsolationPlan::sealed(wishes).map_err(|error| Error::from(error).exiting(125))
+    let mut plan = IsolationPlan::sealed(wishes).map_err(|error| Error::from(error).exiting(125))?;
+    // The log lies outside the wall, so the plan knows nothing of its size; the opening must be seen all the same.
+    if config.logs.as_ref().is_some_and(|logs| logs.driver == LogDriver::JsonFile && logs.max_size == 0) {
+        plan.concessions.push(Concession::NoLimit("log".into()));
+    }
+    Ok(plan)
 }
 
 /// The plan as it will be, before there is a range or a mount: for `create`'s checks, `plan` and `inspect`.
