@@ -2,7 +2,7 @@
 //!
 //! One symbolic link a block, `ranges/<slot>`, whose text is the holder: making it is atomic and fails if it exists, so
 //! the ledger needs no lock, and a killed process leaves either a whole entry or none. The links are only ever read,
-//! never followed. `ranges/by-holder/<holder>` points back; it is a shortcut, and the slot is what counts.
+//! never followed. `ranges/by-holder/<holder>` points to the slot and is made before it; the slot is what counts.
 //!
 //! Root takes blocks of 65,536 ids from 0x7000_0000 to 0x7FFF_FFFF, which systemd documents as free of users
 //! ("Users, Groups, UIDs and GIDs on systemd systems"); blocks that `/etc/subuid` or `/etc/subgid` gave to somebody
@@ -146,22 +146,15 @@ impl Ledger {
         }
     }
 
-    /// Writes the shortcut. If another process leased for the same holder meanwhile, its slot is the one.
-    fn point_back(&self, holder: &str, slot: u32) -> Result<u32, Error> {
+    /// Makes the shortcut point to a slot that is about to be claimed.
+    fn point_to(&self, holder: &str, slot: u32) -> Result<(), Error> {
+        let text = slot.to_string();
         for _ in 0..16 {
-            match rustix::fs::symlinkat(slot.to_string(), &self.holders, holder) {
-                Ok(()) => return Ok(slot),
-                Err(Errno::EXIST) => {}
+            match rustix::fs::symlinkat(&text, &self.holders, holder) {
+                Ok(()) => return Ok(()),
+                Err(Errno::EXIST) if read_link(self.holders.as_fd(), holder)?.as_ref() == Some(&text) => return Ok(()),
+                Err(Errno::EXIST) => unlink(self.holders.as_fd(), holder)?,
                 Err(errno) => return Err(full(SysError::new("symlinkat", format!("by-holder/{holder}"), errno))),
-            }
-            match self.slot_of(holder)? {
-                Some(other) if other == slot => return Ok(slot),
-                Some(other) => {
-                    unlink(self.slots.as_fd(), &slot.to_string())?;
-                    return Ok(other);
-                }
-                // A stale shortcut of a release that was interrupted.
-                None => unlink(self.holders.as_fd(), holder)?,
             }
         }
         Err(Error::new(ErrorClass::Internal, format!("the id range of {holder} is leased and released all the time")))
@@ -199,10 +192,13 @@ pub fn lease(place: &Place, holder: &str) -> Result<IdRange, Error> {
         return Ok(blocks.range(slot));
     }
     for slot in blocks.order(holder).filter(|slot| blocks.is_free_of_others(*slot)) {
+        // The shortcut first: whoever is killed now leaves no slot that its holder does not find again.
+        ledger.point_to(holder, slot)?;
         if ledger.claim(slot, holder)? {
-            return Ok(blocks.range(ledger.point_back(holder, slot)?));
+            return Ok(blocks.range(slot));
         }
     }
+    unlink(ledger.holders.as_fd(), holder)?;
     let cure = if place.rootless {
         "stop or remove a container, or have more subordinate ids granted (usermod --add-subuids, --add-subgids)"
     } else {
@@ -220,7 +216,7 @@ pub fn release(place: &Place, holder: &str) -> Result<(), Error> {
     let ledger = Ledger::open(place)?;
     let slot = match ledger.slot_of(holder)? {
         Some(slot) => Some(slot),
-        // The shortcut is missing when the lease was interrupted between its two writes.
+        // The shortcut may be missing when two processes leased for one holder and one of them was killed.
         None => slots(&ledger)?.into_iter().find(|(_, name)| name == holder).map(|(slot, _)| slot),
     };
     if let Some(slot) = slot {
