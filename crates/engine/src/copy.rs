@@ -11,7 +11,7 @@ use crate::pending::Mark;
 use crate::record::Record;
 use crate::standing::Status;
 use bulkhead_plan::control::{Exec, Reply, Request};
-use bulkhead_plan::{Capability, Level, Process};
+use bulkhead_plan::{Capability, Process};
 
 /// Bytes of an error text that are read.
 const LONGEST_ERROR: u64 = 4096;
@@ -39,9 +39,6 @@ impl Engine {
     /// `NotFound` in Docker's words, or the archive is refused.
     pub fn copy_in(&self, container: &str, path: &str, preserve: bool, tar: &mut dyn Read) -> Result<()> {
         let record = self.find(container)?;
-        if record.config.read_only || record.config.level == Level::Hardened {
-            return Err(Error::conflict("container rootfs is marked read-only"));
-        }
         let mut words = vec!["tar-in", path];
         if preserve {
             words.push("--preserve");
@@ -186,6 +183,10 @@ fn last_line(text: &str) -> String {
 fn missing(error: Error, container: &str, path: &str) -> Error {
     if error.message.contains("No such file or directory") {
         return Error::not_found(format!("Could not find the file {path} in container {container}"));
+    }
+    // Volumes of a read-only container can be written, its root cannot.
+    if error.message.contains("Read-only file system") {
+        return Error::conflict("container rootfs is marked read-only");
     }
     error
 }

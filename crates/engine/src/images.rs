@@ -11,7 +11,7 @@ use crate::image_parts::{new_config, parse_reference};
 use crate::lifecycle::platform_of;
 use crate::model::{Error, Filters, PulledImage, Result};
 use crate::view::{HistoryLine, ImageSummary};
-use crate::{builtin, changes, clock, filters};
+use crate::{builtin, changes, clock, filters, layout};
 
 impl Engine {
     /// An image of the store, or the one built into this program.
@@ -273,21 +273,15 @@ impl Engine {
     /// # Errors
     /// `NotFound`; Conflict if a container uses it.
     pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<Removed>> {
-        let users = self.image_users()?;
-        let in_use = |id: &Digest| users.iter().find(|(used, _)| used == id).map(|(_, user)| user.clone());
-        if let Some(image) = self.image_store.find(name)? {
-            // What runs keeps its layers whatever is forced.
-            for record in self.records()? {
-                if record.image_id == image.id && image.references.len() <= 1 && self.is_alive(record.id.as_str())? {
-                    return Err(Error::conflict(format!(
-                        "conflict: unable to delete {} (cannot be forced) - image is being used by running container {}",
-                        image.id.short(),
-                        record.id.short()
-                    )));
-                }
+        let mut holders = Vec::new();
+        for record in self.records()? {
+            // What runs keeps its image whatever is forced.
+            if !force || self.is_alive(record.id.as_str())? {
+                holders.push((record.image_id, format!("container {}", record.id.short())));
             }
         }
-        let removed = self.image_store.remove(name, force, &in_use, &self.layer_sink())?;
+        let in_use = |id: &Digest| holders.iter().find(|(used, _)| used == id).map(|(_, holder)| holder.clone());
+        let removed = self.image_store.remove(name, force, &in_use, &self.removal_sink()?)?;
         for one in &removed {
             match one {
                 Removed::Untagged(reference) => {
@@ -314,7 +308,30 @@ impl Engine {
             let is_young = until.is_some_and(|until| created(image) >= until.as_second());
             is_used || (is_named && !all) || is_young || !filters::fits_labels(filters, &image.config.config.labels)
         };
-        Ok(self.image_store.prune(&keep, &self.layer_sink())?)
+        let (removed, mut freed) = self.image_store.prune(&keep, &self.removal_sink()?)?;
+        freed += self.remove_stray_layers()?;
+        Ok((removed, freed))
+    }
+
+    /// Layers that only a container kept whose image was removed by force, and that may be gone now, too.
+    fn remove_stray_layers(&self) -> Result<u64> {
+        let path = self.layout.stray_layers();
+        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(0) };
+        let mut used = self.layers_of_containers()?;
+        for image in self.image_store.list()? {
+            used.extend(image.layers.into_iter().map(|layer| layer.diff_id));
+        }
+        let (mut freed, mut left) = (0, String::new());
+        for layer in text.lines().filter_map(|line| line.parse::<Digest>().ok()) {
+            if used.contains(&layer) {
+                left.push_str(&format!("{layer}\n"));
+                continue;
+            }
+            freed += self.rootfs.layer_size(&layer);
+            self.rootfs.remove_layer(&layer)?;
+        }
+        layout::replace(&path, left.as_bytes(), true)?;
+        Ok(freed)
     }
 
     /// Image ids with a container each that was made from them.

@@ -45,6 +45,11 @@ impl Layout {
         self.root.join("events.jsonl")
     }
 
+    /// Layers that outlived their image because a container stands on them, one a line.
+    pub fn stray_layers(&self) -> PathBuf {
+        self.root.join("stray-layers")
+    }
+
     /// Exists once everything below was made and swept since the host started.
     pub fn ready(&self) -> PathBuf {
         self.run.join("ready")

@@ -130,7 +130,7 @@ impl Engine {
         }
         self.prune_volumes(true, &Filters::new())?;
         self.rootfs.release()?;
-        self.image_store.prune(&|_| false, &self.layer_sink())?;
+        self.image_store.prune(&|_| false, &self.removal_sink()?)?;
         events::forget(self)?;
         // What is left is empty or belongs to crashed transfers.
         for name in ["containers", "names", "images", "layers", "uppers", "volumes", "ranges"] {
