@@ -20,8 +20,9 @@ fn side<'a>(name: &'a str, front: &[String], rest: &[&str]) -> Side<'a> {
 fn layer(stage: &Stage) -> Result<String> {
     // A container that exists keeps its layer mounted.
     let layers = stage.folder.join("run/layers");
-    let entry = std::fs::read_dir(&layers)?.next().context("no layer is mounted")??;
-    Ok(entry.path().display().to_string())
+    let mut found = std::fs::read_dir(&layers)?.flatten().map(|entry| entry.path());
+    let mounted = found.find(|path| path.join("etc").is_dir()).context("no layer is mounted")?;
+    Ok(mounted.display().to_string())
 }
 
 /// A short run of an image that is present, without a network.
