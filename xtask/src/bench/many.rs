@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::paired::{median, verdict};
-use super::peers::{IMAGE, Stage, command};
+use super::peers::{IMAGE, PODMAN_RUN, Stage, command};
 use crate::machine;
 
 /// KiB of private memory of a process: what would be free if only it ended.
@@ -55,11 +55,12 @@ pub fn monitor(stage: &Stage) -> Result<()> {
 }
 
 /// Fifty at once; all have run and are gone when the clock stops.
-fn rate(front: &[String], count: usize) -> Result<f64> {
+fn rate(front: &[String], options: &[&str], count: usize) -> Result<f64> {
+    let words = [&["run", "--rm", "--network", "none"], options, &[IMAGE, "true"]].concat();
     let begin = Instant::now();
     let mut children: Vec<Child> = Vec::new();
     for _ in 0..count {
-        let mut one = command(front, &["run", "--rm", "--network", "none", IMAGE, "true"]);
+        let mut one = command(front, &words);
         children.push(one.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?);
     }
     for mut child in children {
@@ -71,11 +72,12 @@ fn rate(front: &[String], count: usize) -> Result<f64> {
 
 /// Containers a second when fifty are started at once.
 pub fn parallel(stage: &Stage) -> Result<()> {
-    let ours = rate(&stage.bulkhead, 50)?;
+    let ours = rate(&stage.bulkhead, &[], 50)?;
     println!("   bulkhead {ours:.1} a second");
     for (name, peer) in [("podman", &stage.podman), ("docker", &stage.docker)] {
+        let options: &[&str] = if name == "podman" { &PODMAN_RUN } else { &[] };
         let Some(peer) = peer else { continue };
-        let theirs = rate(peer, 50).with_context(|| name.to_owned())?;
+        let theirs = rate(peer, options, 50).with_context(|| name.to_owned())?;
         println!("   {name} {theirs:.1} a second");
         verdict(&format!("{name}'s rate by ours"), theirs / ours, 0.1, "");
     }

@@ -31,6 +31,9 @@ fn words(list: &[&str]) -> Vec<String> {
     list.iter().map(|word| (*word).to_owned()).collect()
 }
 
+/// What podman needs besides where limits cannot be raised above the hard limit (no `CAP_SYS_RESOURCE`).
+pub const PODMAN_RUN: [&str; 4] = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
+
 /// A command of these words and more.
 pub fn command(front: &[String], rest: &[&str]) -> Command {
     let mut command = Command::new(front.first().map_or("false", String::as_str));
@@ -69,7 +72,12 @@ impl Stage {
             return Ok(());
         }
         let path = |name: &str| self.folder.join(name).display().to_string();
-        let podman = words(&["podman", "--root", &path("podman"), "--runroot", &path("podman-run")]);
+        // crun of Debian 12 refuses a hybrid cgroup tree; where one is mounted podman is measured with runc.
+        let hybrid = Path::new("/sys/fs/cgroup/unified").exists() && machine::has("runc");
+        let runtime = if hybrid { "runc" } else { "crun" };
+        let front = ["podman", "--runtime", runtime, "--cgroup-manager", "cgroupfs"];
+        let podman = words(&[&front[..], &["--root", &path("podman"), "--runroot", &path("podman-run")]].concat());
+        println!("stage: podman runs with {runtime}");
         machine::run(command(&podman, &["load", "-q", "-i", archive]).stdout(Stdio::null()))?;
         self.podman = Some(podman);
         Ok(())

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::paired::{Side, compare, median, verdict};
-use super::peers::{IMAGE, Stage, command};
+use super::peers::{IMAGE, PODMAN_RUN, Stage, command};
 use crate::machine;
 
 const ROUNDS: usize = 30;
@@ -41,7 +41,8 @@ pub fn start(stage: &Stage) -> Result<()> {
         compare(&ours, &Side::new("bubblewrap (no limits)", &bubblewrap), ROUNDS)?;
     }
     if let Some(podman) = &stage.podman {
-        let ratio = compare(&ours, &side("podman run --rm", podman, &rest), 10)?;
+        let words = [&rest[..4], &PODMAN_RUN, &rest[4..]].concat();
+        let ratio = compare(&ours, &side("podman run --rm", podman, &words), 10)?;
         verdict("against podman", ratio, 1.0 / 10.0, "");
     }
     if let Some(docker) = &stage.docker {
