@@ -19,9 +19,10 @@ const MEASURES: &[(&str, Measure)] = &[
     ("start", start::start),
     ("exec", start::exec),
     ("monitor", many::monitor),
-    ("pull", pull::pull),
     ("parallel", many::parallel),
     ("idle", many::idle),
+    // Last, because podman and docker lose their image by it.
+    ("pull", pull::pull),
 ];
 
 /// Runs all of them, or those that are named.
