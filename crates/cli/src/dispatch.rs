@@ -61,7 +61,7 @@ fn run(arguments: Vec<String>) -> Result<u8> {
     let mut rest = arguments.into_iter();
     while let Some(word) = rest.next() {
         if !word.starts_with('-') {
-            let session = Session::new(globals.root, globals.run_root);
+            let session = Session::new(globals.root, globals.run_root, tree);
             return verb(&word, rest.collect(), &session);
         }
         let (name, value) = match word.split_once('=') {
@@ -95,7 +95,7 @@ fn unknown_global(name: &str) -> String {
 }
 
 /// One line, as `--version` prints it.
-pub fn version_line() -> String {
+fn version_line() -> String {
     format!("Bulkhead version {}", env!("CARGO_PKG_VERSION"))
 }
 
@@ -191,7 +191,7 @@ fn listing(name: impl Fn(&'static str) -> Option<&'static str>) -> String {
 }
 
 /// All verbs as one tree, for completions and man pages.
-pub fn tree() -> Command {
+fn tree() -> Command {
     let mut root = Command::new("bulkhead")
         .about("A container engine for code you do not trust")
         .version(env!("CARGO_PKG_VERSION"))

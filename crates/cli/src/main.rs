@@ -6,6 +6,7 @@
 //! * **Invariants:** only the verb that was named is built and parsed; the terminal is put back on every way out.
 //! * **Tests:** beside each module; `tests/verbs` of the workspace drives the shipped program.
 
+mod arguments;
 mod console;
 mod dispatch;
 mod env;

@@ -21,7 +21,7 @@ impl Verb for Completion {
     const ABOUT: &'static str = "Generate the completion script for a shell";
     const WORDS: Words = Words::exactly(1);
 
-    fn run(self, _: &Session) -> Result<u8> {
+    fn run(self, session: &Session) -> Result<u8> {
         let shell = match first(&self.words) {
             "bash" => Shell::Bash,
             "zsh" => Shell::Zsh,
@@ -29,7 +29,7 @@ impl Verb for Completion {
             other => return Err(Failure::new(format!("no completions for {other:?}: choose bash, zsh or fish"))),
         };
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut crate::dispatch::tree(), "bulkhead", &mut script);
+        clap_complete::generate(shell, &mut (session.tree)(), "bulkhead", &mut script);
         console::out_bytes(&script)?;
         Ok(0)
     }

@@ -21,12 +21,12 @@ impl Verb for Man {
     const ABOUT: &'static str = "Write the man pages into a directory";
     const WORDS: Words = Words::exactly(1);
 
-    fn run(self, _: &Session) -> Result<u8> {
+    fn run(self, session: &Session) -> Result<u8> {
         let directory = Path::new(first(&self.words));
         let cannot =
             |error: std::io::Error| Failure::new(format!("cannot write man pages to {}: {error}", directory.display()));
         std::fs::create_dir_all(directory).map_err(cannot)?;
-        clap_mangen::generate_to(crate::dispatch::tree(), directory).map_err(cannot)?;
+        clap_mangen::generate_to((session.tree)(), directory).map_err(cannot)?;
         console::line(&format!("man pages written to {}", directory.display()))?;
         Ok(0)
     }
