@@ -44,7 +44,8 @@ impl Engine {
         platform: Option<Platform>,
         progress: &dyn Progress,
     ) -> Result<PulledImage> {
-        let before = self.image_store.find(&reference.to_string())?.map(|image| image.id);
+        // A damaged image is what a pull heals: it must not stand in the way of it.
+        let before = self.image_store.find(&reference.to_string()).ok().flatten().map(|image| image.id);
         let options = PullOptions { platform: platform.unwrap_or_else(Platform::host), credentials: None };
         let image = self.image_store.pull(reference, &options, &self.layer_sink(), progress)?;
         self.tell_of("image", "pull", &reference.familiar(), &[("name", reference.familiar_name())]);
