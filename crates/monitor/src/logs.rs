@@ -144,13 +144,11 @@ impl Log {
         }
     }
 
-    fn write(&mut self, lines: &[u8]) {
-        let Some((dir, file)) = &mut self.target else { return };
-        // All at once if it fits, else by lines, so that a file is never larger than the limit but for a single line.
-        let fits = self.max_size == 0 || self.size + lines.len() as u64 <= self.max_size;
-        for line in lines.split_inclusive(|&byte| byte == b'\n' && !fits) {
-            let length = line.len() as u64;
-            if self.max_size > 0 && self.size > 0 && self.size + length > self.max_size {
+    fn write(&mut self, mut lines: &[u8]) {
+        while !lines.is_empty() {
+            let portion = self.portion(lines);
+            let Some((dir, file)) = &mut self.target else { return };
+            if portion == 0 {
                 match rotate(dir, self.max_files) {
                     Ok(new) => {
                         *file = new;
@@ -158,19 +156,36 @@ impl Log {
                     }
                     Err(errno) => {
                         // The cap holds even if the disk does not let us rotate.
-                        self.lost += length;
+                        self.lost += lines.len() as u64;
                         self.last_error = Some(errno);
-                        continue;
+                        return;
                     }
                 }
+                continue;
             }
-            match write_whole(file, line) {
-                Ok(()) => self.size += length,
+            let (now, later) = lines.split_at(portion);
+            lines = later;
+            match write_whole(file, now) {
+                Ok(()) => self.size += now.len() as u64,
                 Err(errno) => {
-                    self.lost += length;
+                    self.lost += now.len() as u64;
                     self.last_error = Some(errno);
                 }
             }
+        }
+    }
+
+    /// Bytes of as many whole lines as the file has room for, written at once; an empty file takes at least one line,
+    /// so that a file is never larger than the limit but for a single line. 0 means that it is full.
+    fn portion(&self, lines: &[u8]) -> usize {
+        let room = usize::try_from(self.max_size.saturating_sub(self.size)).unwrap_or(usize::MAX);
+        if self.max_size == 0 || lines.len() <= room {
+            return lines.len();
+        }
+        let whole = |window: &[u8]| window.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        match whole(&lines[..room]) {
+            0 if self.size == 0 => lines.iter().position(|&byte| byte == b'\n').map_or(lines.len(), |at| at + 1),
+            fitting => fitting,
         }
     }
 }
