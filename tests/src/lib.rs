@@ -3,9 +3,11 @@
 //! The program is `$BULKHEAD_BIN` (`cargo xtask test` sets it), or the debug build beside the test.
 
 use std::ffi::OsStr;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// The Debian image that tests run; made once from the signed archive, then kept in the shared home.
 pub const DEBIAN: &str = "debian:bookworm";
@@ -236,4 +238,62 @@ impl Drop for Container<'_> {
             assert_eq!(run.code, 0, "rm -f: {}", run.stderr);
         }
     }
+}
+
+/// A real registry on a loopback port, gone when it is dropped.
+#[derive(Debug)]
+pub struct Registry {
+    child: Child,
+    /// `127.0.0.1:PORT`.
+    pub address: String,
+}
+
+impl Registry {
+    /// Starts it with its files in this folder. `accounts` are lines as `htpasswd -B` writes them; empty: open to all.
+    ///
+    /// # Panics
+    /// If `docker-registry` is missing or does not answer.
+    #[must_use]
+    pub fn start(folder: &Path, accounts: &str) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").to_string();
+        let data = folder.join("registry");
+        std::fs::create_dir_all(&data).expect("a folder");
+        let mut text = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {address}}}\n",
+            data.display()
+        );
+        if !accounts.is_empty() {
+            let list = folder.join("accounts");
+            std::fs::write(&list, accounts).expect("a list of accounts");
+            text += &format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", list.display());
+        }
+        let config = folder.join("registry.yml");
+        std::fs::write(&config, text).expect("a configuration");
+        let mut command = Command::new("docker-registry");
+        let child = command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let registry = Self { child: child.expect("docker-registry is installed"), address };
+        let begin = Instant::now();
+        while TcpStream::connect(&registry.address).is_err() {
+            assert!(begin.elapsed() < Duration::from_secs(30), "the registry does not answer");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        registry
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.child.kill().and_then(|()| self.child.wait()).expect("the registry ends");
+    }
+}
+
+/// Runs another program, asserts success and returns trimmed standard output.
+///
+/// # Panics
+/// If it is missing or fails.
+#[track_caller]
+pub fn must(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().expect("the program starts");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

@@ -1,52 +1,14 @@
 //! Real software, unmodified, in default containers: an image built by buildah from Debian packages, pushed to a real
 //! registry on loopback and pulled from there.
 
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
-use bulkhead_tests::{Container, DEBIAN, Home, root_is_here, shared};
+use bulkhead_tests::{Container, DEBIAN, Home, Registry, must, root_is_here, shared};
 
 const PACKAGES: &str =
     "nginx-light redis-server postgresql python3 nodejs openjdk-17-jdk-headless gcc libc6-dev procps";
 const IMAGE: &str = "test/software:1";
-
-struct Registry(Child);
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        self.0.kill().and_then(|()| self.0.wait()).expect("the registry ends");
-    }
-}
-
-fn registry(folder: &Path) -> (Registry, String) {
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").to_string();
-    let config = folder.join("registry.yml");
-    let data = folder.join("registry");
-    std::fs::create_dir_all(&data).expect("a folder");
-    let text = format!(
-        "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {address}}}\n",
-        data.display()
-    );
-    std::fs::write(&config, text).expect("a configuration");
-    let mut command = Command::new("docker-registry");
-    let child = command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let registry = Registry(child.expect("docker-registry is installed"));
-    let begin = Instant::now();
-    while TcpStream::connect(&address).is_err() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "the registry does not answer");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    (registry, address)
-}
-
-fn must(command: &mut Command) -> String {
-    let output = command.output().expect("the program starts");
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
 
 /// The home with the image in it; built once and then kept with the shared home.
 fn home() -> &'static Home {
@@ -63,7 +25,7 @@ fn home() -> &'static Home {
 fn build(home: &Home) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let (registry, address) = registry(folder.path());
+    let registry = Registry::start(folder.path(), "");
     home.bulkhead(["save", "-o", &path("base.tar"), DEBIAN]).ok();
     let (root, run) = (path("buildah"), path("buildah-run"));
     let buildah = |words: &[&str]| {
@@ -78,7 +40,7 @@ fn build(home: &Home) {
     buildah(&["run", "--isolation", "chroot", "--network", "host", &container, "--", "sh", "-c", &install]);
     buildah(&["config", "--cmd", "[\"bash\"]", "--label", "test=software", &container]);
     buildah(&["commit", "-q", &container, "software"]);
-    let target = format!("{address}/software:1");
+    let target = format!("{}/software:1", registry.address);
     buildah(&["push", "--tls-verify=false", "software", &format!("docker://{target}")]);
     home.bulkhead(["pull", "-q", &target]).ok();
     home.bulkhead(["tag", &target, IMAGE]).ok();

@@ -43,7 +43,9 @@ pub(crate) fn pull(
 ) -> Result<Image, Error> {
     let _holding = shelf.hold()?;
     let registry = Registry::open(reference, Access::Pull, options.credentials.clone())?;
-    progress.update("", &format!("Pulling from {}", reference.repository()), 0, 0);
+    let version = reference.tag().map_or_else(|| reference.digest().map(Digest::to_string), |tag| Some(tag.to_owned()));
+    let version = version.unwrap_or_default();
+    progress.update("", &format!("{version}: Pulling from {}", reference.repository()), 0, 0);
     let found = resolve(&registry, reference, &options.platform)?;
     let config_bytes = configuration(shelf, &registry, &found.manifest)?;
     let name = reference.familiar();

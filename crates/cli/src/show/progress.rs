@@ -53,10 +53,15 @@ fn style(with_bar: bool) -> ProgressStyle {
 
 impl Progress for Bars {
     fn update(&self, id: &str, status: &str, current: u64, total: u64) {
+        if id.is_empty() {
+            // What is said of the whole stays above the bars. A terminal that went away is noticed by the verb itself.
+            drop(self.all.println(status));
+            return;
+        }
         let Ok(mut bars) = self.bars.lock() else { return };
         let bar = bars.entry(id.to_owned()).or_insert_with(|| {
             let bar = self.all.add(ProgressBar::new(0));
-            bar.set_prefix(if id.is_empty() { String::new() } else { format!("{id}: ") });
+            bar.set_prefix(format!("{id}: "));
             bar.set_style(style(false));
             bar
         });

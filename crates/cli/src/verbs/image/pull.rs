@@ -52,7 +52,7 @@ impl Verb for Pull {
         drop(progress);
         if !self.quiet {
             let status = if pulled.changed { "Downloaded newer image for" } else { "Image is up to date for" };
-            console::line(&format!("Digest: {}\nStatus: {status} {}", pulled.digest, pulled.reference.familiar()))?;
+            console::line(&format!("Status: {status} {}", pulled.reference.familiar()))?;
         }
         console::line(&pulled.reference.to_string())?;
         Ok(0)

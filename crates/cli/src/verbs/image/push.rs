@@ -37,16 +37,11 @@ impl Verb for Push {
         refuse("--disable-content-trust=false", signs, "images are not signed yet: leave it out")?;
         let name = reference(first(&self.words))?;
         let engine = session.engine()?;
-        if !self.quiet {
-            console::line(&format!("The push refers to repository [{}/{}]", name.registry(), name.repository()))?;
-        }
         let progress = teller(self.quiet, Target::Stdout);
-        let digest = engine.push(&name, &*progress)?;
+        engine.push(&name, &*progress)?;
         drop(progress);
         if self.quiet {
             console::line(&name.to_string())?;
-        } else {
-            console::line(&format!("{}: digest: {digest}", name.tag().unwrap_or_default()))?;
         }
         Ok(0)
     }
