@@ -115,8 +115,12 @@ fn exec_failures() {
     wanted = exec_of("true");
     wanted.process.user = "nobody-here".into();
     assert!(exec(&inside.0, &wanted, None).unwrap_err().message.contains("unable to find user"));
-    // Nothing of it is left inside.
-    assert_eq!(count(), before);
+    // Nothing of it is left inside; on a busy machine the last one may still be on its way out.
+    let gone = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        count() == before
+    });
+    assert!(gone, "{} processes inside became {}", before, count());
     end(inside);
 }
 
