@@ -156,6 +156,34 @@ fn a_pull_by_digest_takes_that_image_and_no_other() {
 }
 
 #[test]
+fn a_lock_file_brings_back_the_same_images() {
+    let Some(setting) = Setting::new("") else { return };
+    let (home, name) = (&setting.home, setting.at("small:1"));
+    let digest = setting.push("small:1");
+    let file = setting.file("images.lock");
+    home.bulkhead(["image", "lock", "-o", &file, &name]).ok();
+    assert_eq!(std::fs::read_to_string(&file).expect("the file"), format!("{name} {digest}\n"));
+    assert_eq!(home.bulkhead(["image", "lock", &name]).ok(), format!("{name} {digest}"));
+    home.bulkhead(["image", "lock", "small:1"]).fails(1).says("was made here");
+    let id = home.bulkhead(["image", "inspect", "-f", "{{.Id}}", &name]).ok();
+    home.bulkhead(["image", "lock", &id]).fails(1).says("is an id");
+    // The tag moves on in the registry; the lock file does not.
+    let tree = setting.file("other");
+    std::fs::create_dir(&tree).expect("a folder");
+    must(Command::new("tar").args(["-C", &tree, "-cf", &setting.file("other.tar"), "."]));
+    home.bulkhead(["import", &setting.file("other.tar"), "other:1"]).ok();
+    home.bulkhead(["tag", "other:1", &name]).ok();
+    home.bulkhead(["push", "-q", &name]).ok();
+    setting.forget_all();
+    assert_eq!(home.bulkhead(["pull", "-q", "--lock", &file]).ok(), name);
+    assert_eq!(home.bulkhead(["image", "inspect", "-f", "{{.Id}}", &name]).ok(), id);
+    is_small(home, &name);
+    std::fs::write(&file, format!("{name} {digest}\n{name}\n")).expect("the file");
+    home.bulkhead(["pull", "--lock", &file]).fails(1).says("line 2");
+    home.bulkhead(["pull"]).fails(1).says("--lock");
+}
+
+#[test]
 fn zstd_layers_and_an_index_of_platforms_are_pulled() {
     let Some(setting) = Setting::new("") else { return };
     let (home, podman) = (&setting.home, setting.podman());

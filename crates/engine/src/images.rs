@@ -264,7 +264,8 @@ impl Engine {
     /// `NotFound`.
     pub fn tag(&self, source: &str, target: &ImageRef) -> Result<()> {
         let image = self.known_image(source)?;
-        self.image_store.tag(&image.id.to_string(), target)?;
+        // By its manifest: several may share an id, and the one that was named is meant.
+        self.image_store.tag(&image.manifest.to_string(), target)?;
         self.tell_of("image", "tag", &image.id.to_string(), &[("name", target.familiar())]);
         Ok(())
     }

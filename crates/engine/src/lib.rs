@@ -26,6 +26,7 @@ mod inspect;
 mod layout;
 mod lifecycle;
 mod list;
+mod lock;
 mod logging;
 mod logs;
 mod lookup;
@@ -50,6 +51,7 @@ pub mod view;
 mod volumes;
 
 pub use engine::{Engine, EngineOptions};
+pub use lock::Locked;
 pub use model::*;
 pub use request::*;
 

@@ -83,6 +83,7 @@ pub static VERBS: &[Entry] = &[
     entry::<image::history::History>(),
     entry::<image::rm::Rm>(),
     entry::<image::tag::Tag>(),
+    entry::<image::lock::Lock>(),
     entry::<image::prune::Prune>(),
     entry::<image::base::BaseDebian>(),
     entry::<image::from_binary::FromBinary>(),

@@ -6,6 +6,7 @@ pub mod history;
 pub mod import;
 pub mod inspect;
 pub mod load;
+pub mod lock;
 pub mod ls;
 pub mod prune;
 pub mod pull;
