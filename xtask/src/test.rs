@@ -97,7 +97,7 @@ fn home() -> PathBuf {
 
 fn cargo() -> Command {
     let mut cargo = Command::new("cargo");
-    cargo.current_dir(machine::root()).args(["test", "--locked", "--quiet"]);
+    cargo.current_dir(machine::root()).args(["test", "--locked", "--quiet", "--no-fail-fast"]);
     if machine::is_ci() || machine::is_root() {
         // Declared, not guessed: a missing right is then a failure and no skip.
         cargo.env("BULKHEAD_MUST_RUN", "root,peers");

@@ -223,7 +223,18 @@ impl Cgroup {
         let deadline = Instant::now() + PATIENCE;
         let (group, file, value) = self.freezer(frozen)?;
         group.write(file, value)?;
+        let mut looks = 0u32;
         while !self.is_frozen(frozen)? {
+            looks += 1;
+            // Version 1 stays at FREEZING for ever if a process was just being made (its parent sleeps in vfork and its
+            // child never gets to run): writing again catches new ones, and letting go for a moment frees the parent.
+            if frozen && looks.is_multiple_of(8) {
+                if looks.is_multiple_of(40) {
+                    self.thaw()?;
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                group.write(file, value)?;
+            }
             if Instant::now() >= deadline {
                 // Half frozen is worse than running.
                 if frozen {
