@@ -55,6 +55,42 @@ fn s05_an_escapee_reaches_nothing_of_another_container() {
     assert!(as_escapee(&uid, &format!("kill -0 {}", pid(home, &attacker))), "the control cannot signal its own");
 }
 
+/// The status of the process that converts a layer for `loader`, once it has given up its rights.
+fn converter_of(loader: u32) -> Option<String> {
+    let parent = format!("PPid:\t{loader}\n");
+    let entries = std::fs::read_dir("/proc").expect("proc").flatten();
+    let converters = entries.filter(|entry| {
+        std::fs::read(entry.path().join("cmdline"))
+            .is_ok_and(|words| words.windows(13).any(|at| at == b"convert-layer"))
+    });
+    let mut statuses = converters.filter_map(|entry| std::fs::read_to_string(entry.path().join("status")).ok());
+    statuses.find(|status| status.contains(&parent) && status.contains("\nSeccomp:\t2\n"))
+}
+
+#[test]
+fn s05_a_layer_is_converted_by_a_process_without_rights() {
+    if !root_is_here() {
+        return;
+    }
+    let home = Home::new();
+    let archive = home.folder().join("debian.tar");
+    shared().bulkhead(["save".as_ref(), "-o".as_ref(), archive.as_os_str(), DEBIAN.as_ref()]).ok();
+    let mut load = home.command(["load".as_ref(), "-i".as_ref(), archive.as_os_str()]).spawn().expect("it starts");
+    let mut seen = None;
+    while seen.is_none() && load.try_wait().expect("a child").is_none() {
+        seen = converter_of(load.id());
+    }
+    assert!(load.wait().expect("a child").success());
+    let status = seen.expect("a converter was seen at work");
+    let nobody = "\t2147483646".repeat(4);
+    for line in [&format!("Uid:{nobody}"), &format!("Gid:{nobody}"), "Groups:\t ", "NoNewPrivs:\t1"] {
+        assert!(status.lines().any(|one| one == line), "no {line:?} in\n{status}");
+    }
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert!(status.contains(&format!("\n{set}:\t0000000000000000\n")), "{set} in\n{status}");
+    }
+}
+
 #[test]
 fn s06_no_container_process_shares_an_id_with_the_engine_or_another_container() {
     if !root_is_here() {

@@ -21,5 +21,13 @@ mod usage;
 mod verbs;
 
 fn main() -> std::process::ExitCode {
+    // A converter gives up all its rights before anything else happens in it.
+    let words: Vec<_> = std::env::args_os().skip(1).take(3).collect();
+    if let [internal, convert, layer] = words.as_slice()
+        && internal == "internal"
+        && convert == "convert-layer"
+    {
+        return bulkhead_engine::convert_layer(&layer.to_string_lossy()).into();
+    }
     dispatch::main()
 }

@@ -45,7 +45,8 @@ impl Engine {
             layout.create()?;
         }
         let image_store = bulkhead_image::Store::open(&layout.root)?;
-        let rootfs = bulkhead_rootfs::Store::open(&layout.root, &layout.run)?;
+        let ourselves = bulkhead_rootfs::Converter::Program("/proc/self/exe".into());
+        let rootfs = bulkhead_rootfs::Store::open(&layout.root, &layout.run)?.with_converter(ourselves);
         let engine = Self { layout, image_store, rootfs, arguments };
         match last_sweep {
             None => engine.repair_after_boot()?,

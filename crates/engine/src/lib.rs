@@ -58,5 +58,5 @@ pub use request::*;
 pub use bulkhead_image::{Progress, Removed, SaveFormat, Silent};
 pub use bulkhead_plan::control::{Exited, RestartPolicy, Stats, Streams};
 pub use bulkhead_plan::{Concession, IsolationPlan, TerminalSize, explain};
-pub use bulkhead_rootfs::{Change, ChangeKind, Volume};
+pub use bulkhead_rootfs::{Change, ChangeKind, Volume, convert_layer};
 pub use bulkhead_sys::event::Signals;

@@ -33,6 +33,6 @@ mod testing;
 mod uppers;
 mod volumes;
 
-pub use layer::Staged;
+pub use layer::{Converter, Staged, convert_layer};
 pub use model::*;
 pub use store::Store;

@@ -4,8 +4,8 @@
 //! the ledger needs no lock, and a killed process leaves either a whole entry or none. The links are only ever read,
 //! never followed. `ranges/by-holder/<holder>` points to the slot and is made before it; the slot is what counts.
 //!
-//! Root takes blocks of 65,536 ids from 0x7000_0000 to 0x7FFF_FFFF, which systemd documents as free of users
-//! ("Users, Groups, UIDs and GIDs on systemd systems"); blocks that `/etc/subuid` or `/etc/subgid` gave to somebody
+//! Root takes blocks of 65,536 ids from 0x7000_0000 to 0x7FFE_FFFF. systemd documents the area up to 0x7FFF_FFFF as free
+//! of users ("Users, Groups, UIDs and GIDs on systemd systems"); its last block is not lent, for [`CONVERTER`]. Blocks that `/etc/subuid` or `/etc/subgid` gave to somebody
 //! are passed over. An ordinary user's blocks are carved out of the subordinate ids of the namespace we run in.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -19,7 +19,9 @@ use crate::model::Error;
 use crate::place::{self, Place};
 
 const ROOT_FIRST: u32 = 0x7000_0000;
-const ROOT_SLOTS: u32 = 0x1000;
+const ROOT_SLOTS: u32 = 0x0FFF;
+/// The id of the processes that convert layers: nobody else's, because it lies in the block that is never lent.
+pub const CONVERTER: u32 = 0x7FFF_FFFE;
 /// Ids of a container of an ordinary user: enough for the system users of images.
 const ROOTLESS_IDS: u32 = 2048;
 const BY_HOLDER: &str = "by-holder";
@@ -305,7 +307,8 @@ mod tests {
         let order: BTreeSet<u32> = blocks.order("some holder").collect();
         assert_eq!(order.len(), ROOT_SLOTS as usize);
         let last = blocks.range(ROOT_SLOTS - 1);
-        assert_eq!(last.base + (last.count - 1), 0x7FFF_FFFF);
+        assert_eq!(last.base + (last.count - 1), 0x7FFE_FFFF);
+        assert!(CONVERTER > last.base + (last.count - 1));
     }
 
     #[test]

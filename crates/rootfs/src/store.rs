@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use bulkhead_sys::root::Root;
 use bulkhead_types::{Digest, IdMap, IdRange};
 
-use crate::layer::Staged;
+use crate::layer::{Converter, Staged};
 use crate::model::{BindOptions, Bound, Change, Error, Volume};
 use crate::place::Place;
 use crate::{binds, changes, layer, overlay, ranges, shelf, uppers, volumes};
@@ -17,6 +17,7 @@ use crate::{binds, changes, layer, overlay, ranges, shelf, uppers, volumes};
 #[derive(Debug)]
 pub struct Store {
     place: Place,
+    converter: Converter,
 }
 
 impl Store {
@@ -25,7 +26,13 @@ impl Store {
     /// # Errors
     /// If they cannot be made.
     pub fn open(root: &Path, run: &Path) -> Result<Self, Error> {
-        Ok(Self { place: Place::open(root, run)? })
+        Ok(Self { place: Place::open(root, run)?, converter: Converter::InProcess })
+    }
+
+    /// Has new layers converted by this one instead of by this process.
+    #[must_use]
+    pub fn with_converter(self, converter: Converter) -> Self {
+        Self { converter, ..self }
     }
 
     // Layers.
@@ -42,7 +49,7 @@ impl Store {
     /// If it is hostile (the entry is named), truncated, or hashes otherwise; nothing is left behind.
     pub fn stage_layer(&self, diff_id: &Digest, blob: &mut dyn Read) -> Result<Staged, Error> {
         let layers = Root::new(self.place.dir(crate::place::LAYERS)?);
-        layer::stage(&layers, diff_id, blob, &shelf::backend(&self.place)?)
+        layer::stage(&layers, diff_id, blob, &shelf::backend(&self.place)?, &self.converter)
     }
 
     /// Bytes on disk of a ready layer.

@@ -14,6 +14,23 @@ use rustix::fs::{FileType, OFlags};
 
 use super::*;
 
+/// As the room's own, by this process; the jailed one runs the same code, and the workspace's `rows` watch it.
+fn stage(layers: &Root, diff_id: &Digest, blob: &mut dyn Read, backend: &Backend) -> Result<Staged, Error> {
+    super::stage(layers, diff_id, blob, backend, &Converter::InProcess)
+}
+
+fn stage_within(
+    layers: &Root,
+    diff_id: &Digest,
+    blob: &mut dyn Read,
+    backend: &Backend,
+    limits: Limits,
+) -> Result<Staged, Error> {
+    let place = begin(layers, diff_id, backend)?;
+    take_in(blob, diff_id, backend, place.object(), limits)?;
+    Ok(Staged::new(place, diff_id, backend))
+}
+
 fn backends() -> [Backend; 2] {
     [Backend::Erofs, Backend::Directory(Directory { user_xattrs: !owns_the_host(), ..Directory::default() })]
 }

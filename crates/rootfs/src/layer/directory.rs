@@ -1,7 +1,7 @@
 //! A layer as a directory: everything is made through descriptors below the staging directory, no link is followed.
 
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use bulkhead_archive::tar::{self, Entry};
 use bulkhead_types::Digest;
@@ -16,7 +16,7 @@ const BUFFER: usize = 256 << 10;
 
 /// Fills one directory.
 pub(super) struct Writer<'a> {
-    root: &'a OwnedFd,
+    root: BorrowedFd<'a>,
     how: &'a Directory,
     /// The directory that was opened last, which is mostly the next one too.
     last: Option<(Vec<u8>, OwnedFd)>,
@@ -24,7 +24,7 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(root: &'a OwnedFd, how: &'a Directory) -> Self {
+    pub fn new(root: BorrowedFd<'a>, how: &'a Directory) -> Self {
         Self { root, how, last: None, buffer: vec![0; BUFFER] }
     }
 

@@ -5,13 +5,17 @@
 
 #[cfg(test)]
 mod contract;
+mod convert;
 mod directory;
 mod erofs;
 mod index;
+mod jail;
 mod pipe;
 mod staging;
 
 use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 use bulkhead_archive::{Limits, tar};
 use bulkhead_sys::root::Root;
@@ -22,8 +26,20 @@ use crate::Error;
 use index::{Index, Placed};
 use staging::Place;
 
+pub use jail::convert_layer;
 pub use staging::Staged;
 pub(crate) use staging::{list, size, sweep};
+
+/// Who reads and writes a layer that becomes an image. A directory is always unpacked by ourselves, because that takes
+/// the right to give files away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Converter {
+    /// This process.
+    #[default]
+    InProcess,
+    /// This program, started with the words `internal convert-layer DIFF_ID`; it calls [`convert_layer`].
+    Program(PathBuf),
+}
 
 /// How a layer is kept.
 #[derive(Clone, Debug)]
@@ -49,24 +65,42 @@ pub(crate) struct Directory {
 ///
 /// # Errors
 /// If it is hostile (the entry is named), truncated, or hashes otherwise; nothing is left behind.
-pub(crate) fn stage(layers: &Root, diff_id: &Digest, blob: &mut dyn Read, backend: &Backend) -> Result<Staged, Error> {
-    stage_within(layers, diff_id, blob, backend, Limits::default())
-}
-
-fn stage_within(
+pub(crate) fn stage(
     layers: &Root,
     diff_id: &Digest,
     blob: &mut dyn Read,
     backend: &Backend,
-    limits: Limits,
+    converter: &Converter,
 ) -> Result<Staged, Error> {
+    let place = begin(layers, diff_id, backend)?;
+    match (backend, converter) {
+        (Backend::Erofs, Converter::Program(program)) => {
+            convert::convert(program, place.object().as_fd(), diff_id, blob)?;
+        }
+        _ => take_in(blob, diff_id, backend, place.object(), Limits::default())?,
+    }
+    Ok(Staged::new(place, diff_id, backend))
+}
+
+fn begin(layers: &Root, diff_id: &Digest, backend: &Backend) -> Result<Place, Error> {
     sweep(layers)?;
-    let place = Place::new(layers, diff_id, backend)?;
+    Place::new(layers, diff_id, backend)
+}
+
+/// Reads the layer and writes it into `object`, a file or directory; its digest is the wanted one.
+fn take_in(
+    blob: &mut dyn Read,
+    diff_id: &Digest,
+    backend: &Backend,
+    object: &(impl AsFd + Sync),
+    limits: Limits,
+) -> Result<(), Error> {
+    let object = object.as_fd();
     pipe::expand(blob, diff_id.algorithm(), limits, |stream| {
         let reader = tar::Reader::new(stream, limits).end_mark_optional();
         let found = match backend {
-            Backend::Erofs => write(reader, erofs::Writer::new(place.object()), diff_id),
-            Backend::Directory(how) => write(reader, directory::Writer::new(place.object(), how), diff_id),
+            Backend::Erofs => write(reader, erofs::Writer::new(object), diff_id),
+            Backend::Directory(how) => write(reader, directory::Writer::new(object, how), diff_id),
         }
         .map_err(|failure| failure.tell(diff_id))?;
         if found == *diff_id {
@@ -74,8 +108,11 @@ fn stage_within(
         }
         let text = format!("layer {diff_id} is damaged: its content has the digest {found}; pull or load it again");
         Err(Error::new(ErrorClass::Unavailable, text))
-    })?;
-    Ok(Staged::new(place, diff_id, backend))
+    })
+}
+
+fn tell_layer(diff_id: &Digest) -> String {
+    format!("layer {}:{}", diff_id.algorithm().as_str(), diff_id.short())
 }
 
 /// What makes a layer out of entries.
@@ -109,7 +146,7 @@ impl From<tar::Error> for Failure {
 
 impl Failure {
     fn tell(self, diff_id: &Digest) -> Error {
-        let layer = format!("layer {}:{}", diff_id.algorithm().as_str(), diff_id.short());
+        let layer = tell_layer(diff_id);
         match self {
             Self::Refused { entry, reason } => {
                 let entry = String::from_utf8_lossy(&entry);
