@@ -305,3 +305,35 @@ fn s74_a_commit_is_a_snapshot_to_go_back_to() {
     home.bulkhead(["rmi", &image]).ok();
     home.bulkhead(["inspect", "--type", "image", &image]).fails(1);
 }
+
+/// Opens what it can of every process that appears in the container beside it.
+const SPY: &str = r#"$| = 1; print "ready\n"; while (1) { opendir D, "/proc"; for (readdir D) {
+    next unless /^\d+$/ && $_ != 1;
+    print "seen\n" unless $seen++;
+    for my $file ("mem", "exe") { if (open F, "<", "/proc/$_/$file") { print "reached $file\n"; exit } }
+    if (open F, "<", "/proc/$_/maps" and <F>) { print "reached maps\n"; exit }
+    if (opendir E, "/proc/$_/fd") { print "reached fd\n"; exit }
+} }"#;
+
+#[test]
+fn a_container_cannot_reach_into_the_process_that_copies() {
+    if !root_is_here() {
+        return;
+    }
+    let home = shared();
+    // Control: a process of the container itself is reached.
+    let own = home.bulkhead(["run", "--rm", DEBIAN, "sh", "-c", "sleep 60 & exec perl -e \"$0\"", SPY]);
+    assert!(own.ok().contains("reached"), "{own:?}");
+    let spy = Container::start(home, &["--cap-add", "SYS_PTRACE", DEBIAN, "perl", "-e", SPY]);
+    let target = tempfile::tempdir().expect("a folder");
+    for round in 0.. {
+        let folder = target.path().join(round.to_string()).display().to_string();
+        home.bulkhead(["cp", "-q", &format!("{}:/usr/share", spy.name), &folder]).ok();
+        let said = home.bulkhead(["logs", &spy.name]).ok();
+        assert!(!said.contains("reached"), "{said}");
+        if said.contains("seen") {
+            break;
+        }
+        assert!(round < 20, "the spy never saw the copying process");
+    }
+}

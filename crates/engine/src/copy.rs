@@ -5,7 +5,6 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use crate::control::{receive, send, unexpected};
 use crate::engine::Engine;
-use crate::lifecycle::own_executable;
 use crate::model::{Attachment, Error, ExecSession, Output, PathStat, Result};
 use crate::pending::Mark;
 use crate::record::Record;
@@ -15,6 +14,8 @@ use bulkhead_plan::{Capability, Process};
 
 /// Bytes of an error text that are read.
 const LONGEST_ERROR: u64 = 4096;
+/// Bytes of an answer about a path: name and link target, each byte escaped.
+const LONGEST_ANSWER: usize = 128 * 1024;
 
 /// What copying needs inside, whatever the container itself has.
 const RIGHTS: &[Capability] = &[Capability::Chown, Capability::DacOverride, Capability::Fowner, Capability::Fsetid];
@@ -52,9 +53,9 @@ impl Engine {
     /// `NotFound`, or the container's answer cannot be read.
     pub fn stat_path(&self, container: &str, path: &str) -> Result<Option<PathStat>> {
         let record = self.find(container)?;
-        let mut answer = Vec::new();
+        let mut answer = Answer(Vec::new());
         self.run_inside(&record, &["stat", path], &mut std::io::empty(), &mut answer)?;
-        crate::transfer::parse_stat(&answer)
+        crate::transfer::parse_stat(&answer.0)
     }
 
     /// The whole root as a tar.
@@ -96,7 +97,10 @@ impl Engine {
         let ((stdin, mut feed), (mut output, stdout), (mut errors, stderr)) = (pipe()?, pipe()?, pipe()?);
         let process = own_process(args);
         let exec = Exec { process, capabilities: Some(RIGHTS.to_vec()), own_program: true };
-        let fds: [OwnedFd; 4] = [stdin.into(), stdout.into(), stderr.into(), own_executable()?];
+        // A sealed copy that cannot be read: the container's root could otherwise hold our own file open, or reach into
+        // this process and write an archive of its own choice.
+        let program = bulkhead_sys::process::sealed_self()?;
+        let fds: [OwnedFd; 4] = [stdin.into(), stdout.into(), stderr.into(), program];
         send(&channel, &Request::Exec(Box::new(exec)), &fds.each_ref().map(|fd| fd.as_fd()))?;
         drop(fds);
         let session = match receive(&channel)? {
@@ -139,6 +143,22 @@ impl Engine {
     }
 }
 
+/// What is written is kept, up to a length that no honest answer has.
+struct Answer(Vec<u8>);
+
+impl Write for Answer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST_ANSWER {
+            return Err(std::io::Error::other("the answer is longer than any path"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Input first: the archive reader writes nothing before it has read all, the writer reads nothing.
 fn pump(attachment: &Attachment, input: &mut dyn Read, out: &mut dyn Write) -> Result<()> {
     let mut buffer = vec![0u8; 60_000];
@@ -162,7 +182,8 @@ fn pump(attachment: &Attachment, input: &mut dyn Read, out: &mut dyn Write) -> R
             Output::Stdout(bytes) => {
                 out.write_all(&bytes).map_err(|error| Error::internal(format!("copying: {error}")))?;
             }
-            Output::Stderr(bytes) => text.push_str(&String::from_utf8_lossy(&bytes)),
+            Output::Stderr(bytes) if text.len() < LONGEST_ANSWER => text.push_str(&String::from_utf8_lossy(&bytes)),
+            Output::Stderr(_) => {}
             Output::Exited(exited) if exited.status.success() => return failed.map_or(Ok(()), Err),
             Output::Exited(_) => return Err(Error::invalid(last_line(&text))),
             Output::Closed => return Err(Error::internal("copying: the process inside ended without a word")),

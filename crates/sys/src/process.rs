@@ -135,14 +135,20 @@ pub fn sealed_copy(executable: BorrowedFd<'_>) -> Result<OwnedFd> {
     Ok(copy)
 }
 
-/// [`sealed_copy`] of the program that runs here.
+/// [`sealed_copy`] of the program that runs here, which others may execute but not read.
+///
+/// That protects the process that executes it: of a program that its user cannot read, the kernel gives out neither
+/// memory nor descriptors, and the file's owner, an id that a container does not have, decides who may trace it.
 ///
 /// # Errors
 /// The kernel's.
 pub fn sealed_self() -> Result<OwnedFd> {
     let own = rustix::fs::open("/proc/self/exe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| SysError::new("open", "/proc/self/exe", errno))?;
-    sealed_copy(own.as_fd())
+    let copy = sealed_copy(own.as_fd())?;
+    rustix::fs::fchmod(&copy, Mode::XUSR | Mode::XGRP | Mode::XOTH)
+        .map_err(|errno| SysError::new("fchmod", "sealed executable", errno))?;
+    Ok(copy)
 }
 
 /// Executes a program by descriptor in place of this process; comes back only with an error.
@@ -184,6 +190,7 @@ mod tests {
         assert_eq!(u64::try_from(rustix::fs::fstat(&copy).unwrap().st_size).unwrap(), own.len());
         assert!(rustix::io::pwrite(&copy, b"x", 0).is_err());
         assert!(rustix::fs::ftruncate(&copy, 0).is_err());
+        assert_eq!(rustix::fs::fstat(&copy).unwrap().st_mode & 0o7777, 0o111);
     }
 
     #[test]

@@ -166,14 +166,20 @@ impl Cp {
             let behind = engine.stat_path(container, &format!("{source}/."))?;
             source_is_dir = behind.is_some_and(|stat| is_dir(&stat));
         }
-        let named = Named::of(&source);
+        let mut named = Named::of(&source);
+        if named.base == ".." {
+            // It has no name of its own inside either: what is in it is copied.
+            named.base.clear();
+        }
         let (dir, name) = destination(&named, source_is_dir, local_target(target)?, target.ends_with('/'))?;
         let mut command = program();
         command.arg("tar-in").arg("--host");
         if self.archive {
             command.arg("--preserve");
         }
-        if name != named.base {
+        // Also where nothing is renamed: an entry of another name is refused, so that not even an archive that the
+        // container has forged reaches anything beside the target.
+        if !(name.is_empty() && named.base.is_empty()) {
             command.args(["--from", &named.base, "--to", &name]);
         }
         let mut child = command.arg("--").arg(&dir).stdin(Stdio::piped()).spawn().map_err(cannot_run)?;

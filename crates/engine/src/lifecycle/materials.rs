@@ -141,7 +141,7 @@ fn host_mounts(config: &ContainerConfig, bag: &mut Bag) -> Result<HostMounts> {
 ///
 /// # Errors
 /// If /proc is not mounted.
-pub(crate) fn own_executable() -> Result<OwnedFd> {
+pub(super) fn own_executable() -> Result<OwnedFd> {
     use rustix::fs::{Mode, OFlags};
     let path = "/proc/self/exe";
     rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())

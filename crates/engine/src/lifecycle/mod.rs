@@ -17,5 +17,5 @@ mod wishes;
 
 pub(crate) use create::platform_of;
 pub(crate) use handover::repair_cgroup;
-pub(crate) use materials::own_executable;
+
 pub(crate) use wishes::{process_of, seal_dry};

@@ -69,6 +69,10 @@ fn names_change() {
     );
     let dir = tempfile::tempdir().unwrap();
     assert!(unpack(dir.path(), &rename("elsewhere", "x"), &mut &tar[..]).is_err());
+    // What `cp` asks for where nothing is renamed: a forged archive reaches nothing beside its target.
+    assert!(unpack(dir.path(), &rename("other", "other"), &mut &tar[..]).is_err());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    assert!(unpacked(&tar, &rename("top", "top")).path().join("top/sub/hard").exists());
 }
 
 #[test]
