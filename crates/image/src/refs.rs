@@ -41,6 +41,9 @@ impl Default for Table {
     }
 }
 
+/// Digits of an id that listings show.
+const SHOWN_ID: usize = 12;
+
 impl Table {
     /// Reads it; an absent file is an empty table.
     pub(crate) fn read(blobs: &Blobs) -> Result<Self, Error> {
@@ -107,12 +110,20 @@ impl Table {
         {
             return Ok(Some(manifest));
         }
-        if let Ok(reference) = text.parse::<ImageRef>()
-            && let Some(manifest) = self.by_name(&reference)
-        {
-            return Ok(Some(manifest));
+        // An archive may bring any name along. None may stand for what looks like an id.
+        if text.starts_with("sha256:") {
+            return self.by_prefix(text);
         }
-        self.by_prefix(text)
+        let named = text.parse::<ImageRef>().ok().and_then(|reference| self.by_name(&reference));
+        let Some(manifest) = named else { return self.by_prefix(text) };
+        let is_shown_id = text.len() >= SHOWN_ID && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_shown_id && self.by_prefix(text)?.is_some_and(|other| other != manifest) {
+            let message = format!(
+                "{text} is the name of one image and begins the id of another: write sha256:{text}… for the id, or {text}:latest"
+            );
+            return Err(Error::new(ErrorClass::Conflict, message));
+        }
+        Ok(Some(manifest))
     }
 
     /// Manifest of a name. A name with tag and digest means the digest, as at pull.
@@ -202,6 +213,18 @@ mod tests {
         assert_eq!(find(&format!("other@{}", digest('a'))), None);
         assert_eq!(find("33"), None);
         assert!(table.resolve("UPPER").is_err());
+    }
+
+    #[test]
+    fn no_name_stands_for_an_id() {
+        let mut table = table();
+        table.references.insert("sha256:111111111111".parse().unwrap(), digest('b'));
+        table.references.insert("111111111111".parse().unwrap(), digest('b'));
+        table.references.insert("222222222222".parse().unwrap(), digest('b'));
+        assert_eq!(table.resolve("sha256:111111111111").unwrap(), Some(digest('a')));
+        assert!(table.resolve("111111111111").unwrap_err().message.contains("id of another"));
+        assert_eq!(table.resolve("111111111111:latest").unwrap(), Some(digest('b')));
+        assert_eq!(table.resolve("222222222222").unwrap(), Some(digest('b')));
     }
 
     #[test]
