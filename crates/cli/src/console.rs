@@ -1,5 +1,6 @@
 //! Standard output and error: unbuffered, every failed write is an error of the verb.
 
+use std::borrow::Cow;
 use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
@@ -7,8 +8,36 @@ use rustix::io::Errno;
 use crate::failure::{BROKEN_PIPE, Failure, Result};
 
 /// Writes all of it to standard output. A reader that went away ends the verb with 141, a full disk with 1.
+///
+/// On a terminal, control characters are shown and not obeyed: names, labels and commands come from images and
+/// containers. A program that reads the output gets it as it is.
 pub fn out(text: &str) -> Result<()> {
-    out_bytes(text.as_bytes())
+    if stdout_is_terminal() { out_bytes(harmless(text).as_bytes()) } else { out_bytes(text.as_bytes()) }
+}
+
+/// The text with every control character but tabs and line ends in a form that a terminal does not obey.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c.is_control() && !matches!(c, '\n' | '\t'))
+}
+
+/// As [`harmless`] for one cell of a table, which can neither end its line nor its column.
+pub fn cell(text: &str) -> Cow<'_, str> {
+    escaped(text, char::is_control)
+}
+
+fn escaped(text: &str, is_bad: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_bad) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_bad(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// As [`out`], for bytes.
@@ -21,9 +50,9 @@ pub fn line(text: &str) -> Result<()> {
     out(&format!("{text}\n"))
 }
 
-/// A line on standard error. Its failure is not worth ending a verb: there is nowhere left to tell.
+/// A line on standard error, harmless to a terminal. Its failure is not worth ending a verb: there is nowhere left to tell.
 pub fn note(text: &str) {
-    match write_all(rustix::stdio::stderr(), format!("{text}\n").as_bytes()) {
+    match write_all(rustix::stdio::stderr(), format!("{}\n", harmless(text)).as_bytes()) {
         Ok(()) | Err(_) => {}
     }
 }
@@ -91,4 +120,16 @@ pub fn confirm(question: &str) -> Result<bool> {
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_not_commanded() {
+        assert_eq!(harmless("plain\ttext\n"), "plain\ttext\n");
+        assert_eq!(harmless("a\x1b[31mb\x07\u{9b}c\r\n"), "a\\u{1b}[31mb\\u{7}\\u{9b}c\\r\n");
+        assert_eq!(cell("a\nb\tc"), "a\\nb\\tc");
+    }
 }

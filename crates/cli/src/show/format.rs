@@ -93,9 +93,15 @@ impl Format {
     fn row(&self, row: &Row) -> Result<String> {
         match self {
             Self::Json => Ok(serde_json::to_string(&row.fields)?),
-            Self::Table(template) | Self::Lines(template) => {
-                let scope = Scope { labels: Some(&row.labels), header: false };
-                Ok(template.render(&Value::Object(row.fields.clone()), scope)?)
+            Self::Lines(template) => rendered(template, &row.fields, &row.labels),
+            Self::Table(template) => {
+                let cell = |text: &str| console::cell(text).into_owned();
+                let labels = row.labels.iter().map(|(key, value)| (key.clone(), cell(value))).collect();
+                let clean = |(key, value): (&String, &Value)| match value {
+                    Value::String(text) => (key.clone(), cell(text).into()),
+                    other => (key.clone(), other.clone()),
+                };
+                rendered(template, &row.fields.iter().map(clean).collect(), &labels)
             }
         }
     }
@@ -104,6 +110,11 @@ impl Format {
     pub fn print(&self, columns: &[Column], rows: &[Row]) -> Result<()> {
         console::out(&self.render(columns, rows)?)
     }
+}
+
+fn rendered(template: &Template, fields: &Map<String, Value>, labels: &BTreeMap<String, String>) -> Result<String> {
+    let scope = Scope { labels: Some(labels), header: false };
+    Ok(template.render(&Value::Object(fields.clone()), scope)?)
 }
 
 fn header(template: &Template, columns: &[Column]) -> Result<String> {
@@ -151,6 +162,16 @@ mod tests {
 
     fn shown(format: Option<&str>) -> String {
         Format::parse(format, DEFAULT).and_then(|format| format.render(COLUMNS, &rows())).unwrap_or_else(|e| e.message)
+    }
+
+    #[test]
+    fn a_label_forges_no_row() {
+        let labels = [("role".to_owned(), "x\nfake\trow\x1b[2J".to_owned())].into();
+        let row = Row::new([("ID", "1".into()), ("Names", "web".into())]).with_labels(&labels);
+        let format = Format::parse(Some("table {{.ID}}\t{{.Labels}}\t{{.Label \"role\"}}"), DEFAULT);
+        let text = format.and_then(|format| format.render(COLUMNS, &[row])).unwrap_or_else(|e| e.message);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(!text.contains('\x1b') && text.contains("fake\\trow"), "{text}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Between the two samples that make one percentage with `--no-stream`.
 const SHORT_PERIOD: Duration = Duration::from_millis(250);
 /// Cursor home, and clear what is below.
-const HOME: &str = "\x1b[H\x1b[J";
+const HOME: &[u8] = b"\x1b[H\x1b[J";
 
 /// Flags of `stats`.
 #[derive(clap::Args, Debug)]
@@ -78,7 +78,10 @@ impl Verb for Stats {
             due = Instant::now() + PERIOD;
             let now = self.sample(engine)?;
             let text = format.render(COLUMNS, &self.rows(&before, &now))?;
-            console::out(&if screen { format!("{HOME}{text}") } else { text })?;
+            if screen {
+                console::out_bytes(HOME)?;
+            }
+            console::out(&text)?;
             before = now;
         }
     }

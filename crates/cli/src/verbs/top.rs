@@ -24,8 +24,11 @@ impl Verb for Top {
     fn run(self, session: &Session) -> Result<u8> {
         let options = self.words.get(1..).unwrap_or_default();
         let (titles, rows) = session.engine()?.top(first(&self.words), options)?;
-        let lines: String =
-            std::iter::once(&titles).chain(&rows).map(|cells| format!("{}\n", cells.join("\t"))).collect();
+        let line = |cells: &Vec<String>| {
+            let cells: Vec<_> = cells.iter().map(|cell| console::cell(cell)).collect();
+            format!("{}\n", cells.join("\t"))
+        };
+        let lines: String = std::iter::once(&titles).chain(&rows).map(line).collect();
         // Docker's columns are at least twenty wide here.
         console::out(&table::align_from(&lines, 20))?;
         Ok(0)
