@@ -13,13 +13,13 @@ static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
 pub struct RawMode(());
 
 impl RawMode {
-    /// Switches it on. Does nothing if standard input is no terminal.
+    /// Switches it on; what was typed before is kept. Does nothing if standard input is no terminal.
     pub fn enter() -> Option<Self> {
         let stdin = rustix::stdio::stdin();
         let attributes = tcgetattr(stdin).ok()?;
         let mut raw = attributes.clone();
         raw.make_raw();
-        tcsetattr(stdin, OptionalActions::Flush, &raw).ok()?;
+        tcsetattr(stdin, OptionalActions::Now, &raw).ok()?;
         if let Ok(mut saved) = SAVED.lock() {
             saved.get_or_insert(attributes);
         }
