@@ -46,8 +46,8 @@ fn import_held(
     let layer = store(shelf, &mut plain)?;
     drop(plain);
     if config.history.is_empty() {
-        let history =
-            History { created: config.created.clone(), comment: Some("imported".into()), ..History::default() };
+        let comment = config.comment.clone().unwrap_or_else(|| "imported".into());
+        let history = History { created: config.created.clone(), comment: Some(comment), ..History::default() };
         config.history = vec![history];
     }
     finish(shelf, vec![layer], config, reference, sink)

@@ -36,9 +36,9 @@ impl Verb for Create {
         let cidfile = self.flags.life.cidfile.clone();
         refuse_old_cidfile(cidfile.as_deref())?;
         let request = self.flags.request(false)?;
-        let engine = session.engine().map_err(|failure| failure.or_code(NOT_STARTED))?;
+        let engine = session.engine()?;
         let progress = teller(quiet, Target::Stderr);
-        let created = engine.create(&request, &*progress).map_err(|error| Failure::from(error).or_code(NOT_STARTED))?;
+        let created = engine.create(&request, &*progress)?;
         drop(progress);
         write_cidfile(cidfile.as_deref(), created.id.as_str())?;
         if !quiet {
