@@ -20,6 +20,8 @@ pub enum Concession {
     HostNetwork,
     /// `--pid host`.
     HostPid,
+    /// No user namespace: ids inside are those of the host.
+    HostUsers,
     /// `--ipc host`.
     HostIpc,
     /// `--uts host`.
@@ -56,6 +58,7 @@ impl Concession {
             Self::NewPrivileges => "new privileges".to_owned(),
             Self::HostNetwork => "host network".to_owned(),
             Self::HostPid => "host processes".to_owned(),
+            Self::HostUsers => "host users".to_owned(),
             Self::HostIpc => "host ipc".to_owned(),
             Self::HostUts => "host name of the host".to_owned(),
             Self::HostCgroup => "host cgroup view".to_owned(),
@@ -85,6 +88,9 @@ impl Concession {
                  abstract sockets"
             }
             Self::HostPid => "the container sees every process of the host, its arguments and its users",
+            Self::HostUsers => {
+                "root inside is root of the host as soon as any other wall fails, and files it makes belong to host users"
+            }
             Self::HostIpc => "the container reaches the host's System V memory, semaphores and message queues",
             Self::HostUts => "the container sees the host's name as it changes",
             Self::HostCgroup => "the container sees the host's whole cgroup tree and where it stands in it",

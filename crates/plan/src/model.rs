@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
 use crate::concession::Concession;
+use crate::foreign::Foreign;
 
 /// Version of the plan's JSON form; a monitor refuses another one.
 pub const PLAN_VERSION: u32 = 1;
@@ -64,6 +65,9 @@ pub struct IsolationPlan {
     pub limits: Limits,
     /// Written to `/proc/PID/oom_score_adj`.
     pub oom_score_adj: i32,
+    /// What a caller with a configuration of its own brings along; our own plans have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Box<Foreign>>,
 }
 
 /// Which filter a container gets.

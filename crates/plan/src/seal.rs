@@ -8,6 +8,8 @@ mod options;
 mod sysctls;
 mod words;
 
+pub(crate) use capabilities::STANDARD;
+
 use std::collections::BTreeMap;
 
 use bulkhead_types::{ErrorClass, IdMap};
@@ -165,6 +167,7 @@ impl IsolationPlan {
             limits,
             oom_score_adj: wishes.oom_score_adj,
             concessions: conceded,
+            foreign: None,
             ids: wishes.ids,
             hostname: wishes.hostname,
         })

@@ -9,7 +9,7 @@ use crate::model::Level;
 
 /// What dpkg, apt, PostgreSQL's and nginx's start scripts and other programs that begin as root and become someone else
 /// need. Docker's NET_RAW, MKNOD, AUDIT_WRITE, SETFCAP, SETPCAP and SYS_CHROOT are not among it.
-const STANDARD: &[Capability] = &[
+pub(crate) const STANDARD: &[Capability] = &[
     Capability::Chown,
     Capability::DacOverride,
     Capability::Fowner,
