@@ -41,6 +41,10 @@ struct Entry<'a> {
 /// without a group the passwd line's counts, else 0; the groups that list the user's name come along unless a group was
 /// given).
 ///
+/// What is written as a number is that number: no line of the image is asked by a *name* of digits, or a user called
+/// `1000` with id 0 would make `-u 1000` root (CVE-2016-3697, CVE-2026-46680), and digits that are no id are refused
+/// rather than taken for a name or cut to 32 bits (CVE-2024-40635).
+///
 /// # Errors
 /// If a name has no line.
 pub fn resolve(user: &str, additional: &[String], passwd: &[u8], group: &[u8]) -> Result<Account, Unknown> {
@@ -76,8 +80,7 @@ pub fn resolve(user: &str, additional: &[String], passwd: &[u8], group: &[u8]) -
 
 /// An id: decimal digits only, and not the kernel's "no id".
 fn number(text: &str) -> Option<u32> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|id| digits && *id != u32::MAX)
+    text.parse().ok().filter(|id| is_numeric(text) && *id != u32::MAX)
 }
 
 /// Lines that are text; others cannot name anybody.
@@ -85,31 +88,30 @@ fn lines(file: &[u8]) -> impl Iterator<Item = &str> {
     file.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok())
 }
 
-/// By name first, then by number, as Docker does.
+/// Only digits: never a name, whatever the files say.
+fn is_numeric(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The first line of this name, or of this number if it is one.
 fn find_user<'a>(user: &str, passwd: &'a [u8]) -> Option<Entry<'a>> {
-    let wanted = number(user);
-    let mut by_number = None;
-    for line in lines(passwd) {
+    let (numeric, wanted) = (is_numeric(user), number(user));
+    lines(passwd).find_map(|line| {
         let fields: Vec<&str> = line.splitn(8, ':').collect();
-        let [name, _, uid, gid, _, home, ..] = fields.as_slice() else { continue };
-        let (Some(uid), Some(gid)) = (number(uid), number(gid)) else { continue };
-        let entry = Entry { name, uid, gid, home };
-        if *name == user {
-            return Some(entry);
-        }
-        if by_number.is_none() && wanted == Some(uid) {
-            by_number = Some(entry);
-        }
-    }
-    by_number
+        let [name, _, uid, gid, _, home, ..] = fields.as_slice() else { return None };
+        let (uid, gid) = (number(uid)?, number(gid)?);
+        let this = if numeric { wanted == Some(uid) } else { *name == user };
+        this.then_some(Entry { name, uid, gid, home })
+    })
 }
 
 fn find_group(group: &str, file: &[u8]) -> Result<u32, Unknown> {
-    group_lines(file)
-        .find(|(name, _, _)| *name == group)
-        .map(|(_, gid, _)| gid)
-        .or_else(|| number(group))
-        .ok_or_else(|| Unknown::Group(group.to_owned()))
+    let found = if is_numeric(group) {
+        number(group)
+    } else {
+        group_lines(file).find(|(name, _, _)| *name == group).map(|(_, gid, _)| gid)
+    };
+    found.ok_or_else(|| Unknown::Group(group.to_owned()))
 }
 
 fn member_of<'a>(user: &'a str, file: &'a [u8]) -> impl Iterator<Item = u32> + 'a {
@@ -147,7 +149,29 @@ mod tests {
         assert_eq!(ids("www:disk"), (33, 6, vec![], "/var/www".into()));
         assert_eq!(ids("4242"), (4242, 0, vec![], "/".into()));
         assert_eq!(ids("4242:77"), (4242, 77, vec![], "/".into()));
-        assert_eq!(ids("1000"), (5, 5, vec![], "/five".into()));
+        assert_eq!(ids("5"), (5, 5, vec![], "/five".into()));
+    }
+
+    /// CVE-2016-3697: users and groups whose *names* are numbers.
+    #[test]
+    fn what_is_a_number_is_never_a_name() {
+        let passwd = b"1000:x:0:0:root:/root:/bin/sh\n007:x:0:0::/root:\n99999999999:x:0:0::/:\n4294967295:x:0:0::/:\n";
+        let group = b"1000:x:0:\n4294967295:x:0:\n99999999999:x:0:\n";
+        let of = |user: &str, groups: &[String]| resolve(user, groups, passwd, group);
+        let account = of("1000", &[]).unwrap();
+        assert_eq!((account.uid, account.gid, account.home.as_str()), (1000, 0, "/"));
+        let account = of("1000:1000", &["1000".into()]).unwrap();
+        assert_eq!((account.uid, account.gid, account.groups), (1000, 1000, vec![1000]));
+        assert_eq!(of("007", &[]).unwrap().uid, 7);
+        for id in ["4294967295", "4294967296", "99999999999"] {
+            assert_eq!(of(id, &[]), Err(Unknown::User(id.into())));
+            assert_eq!(of(&format!("1:{id}"), &[]), Err(Unknown::Group(id.into())));
+        }
+        assert_eq!(of("2147483648", &[]).unwrap().uid, 2_147_483_648, "the kernel refuses it: it has no host id");
+        assert_eq!(of("0x0", &[]), Err(Unknown::User("0x0".into())));
+        // The line of the number counts for its group and home, whatever it is called.
+        let account = of("0", &[]).unwrap();
+        assert_eq!((account.uid, account.home.as_str()), (0, "/root"));
     }
 
     #[test]
