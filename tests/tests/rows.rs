@@ -5,6 +5,9 @@ use std::process::Command;
 
 use bulkhead_tests::{Container, DEBIAN, Home, root_is_here, shared, unique};
 
+#[path = "rows/kernel.rs"]
+mod kernel;
+
 fn pid(home: &Home, container: &Container<'_>) -> String {
     home.inspect(&container.name, "{{.State.Pid}}")
 }
