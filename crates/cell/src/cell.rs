@@ -55,6 +55,19 @@ impl Cell {
         Ok(Self { plan: plan.clone(), first, first_pid, group, filter, own_pids, warnings })
     }
 
+    /// A running cell that another program of ours has made for a foreign caller.
+    ///
+    /// # Errors
+    /// If this process's own namespaces cannot be opened.
+    pub fn adopt(
+        plan: &IsolationPlan,
+        first: (OwnedFd, u32),
+        group: Option<Cgroup>,
+        filter: Option<Program>,
+    ) -> Result<Self, StepFailed> {
+        Self::new(plan, first, group, filter, Vec::new())
+    }
+
     /// What the user should know: limits that this host made lower. One sentence each.
     #[must_use]
     pub fn warnings(&self) -> &[String] {

@@ -13,7 +13,7 @@ pub fn run<'a>(list: impl IntoIterator<Item = &'a Step>, scene: &mut Scene<'_>) 
     for step in list {
         if let Err(trouble) = steps::run(*step, scene) {
             let packet = Packet::StepFailed(failure(*step, trouble));
-            return report(scene.channel, &packet);
+            return report(scene.channel(), &packet);
         }
     }
     // `execute` does not come back without a failure: only a list without it ends here.

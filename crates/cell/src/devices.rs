@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 /// What every `/dev` has besides nodes (`devtmpfs` and Docker alike).
-const LINKS: [(&str, &str); 5] = [
+pub const LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
@@ -135,11 +135,18 @@ fn make_node(dev: &Root, device: &Device, owner: Owner) -> Result<Option<OwnedFd
     }
 }
 
-/// The host's node of the same name, if it is the same device.
 fn bind_node(device: &Device, kind: FileType, number: u64) -> Result<OwnedFd, SysError> {
-    let fail = |errno| SysError::new("open", format!("{} of the host", device.path), errno);
+    bind_host_node(&device.path, kind, number)
+}
+
+/// The host's node of the same name, if it is the same device.
+///
+/// # Errors
+/// The kernel's; `ENODEV` if it is another device.
+pub fn bind_host_node(path: &str, kind: FileType, number: u64) -> Result<OwnedFd, SysError> {
+    let fail = |errno| SysError::new("open", format!("{path} of the host"), errno);
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let node = rustix::fs::openat(CWD, device.path.as_str(), flags, Mode::empty()).map_err(fail)?;
+    let node = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(fail)?;
     let stat = rustix::fs::fstat(&node).map_err(fail)?;
     if FileType::from_raw_mode(stat.st_mode) != kind || stat.st_rdev != number {
         return Err(fail(Errno::NODEV));

@@ -7,7 +7,9 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use bulkhead_cgroup::Cgroup;
+use bulkhead_plan::Process;
 use bulkhead_plan::control::Exec;
+use bulkhead_plan::foreign::ForeignProcess;
 use bulkhead_plan::seccomp;
 use bulkhead_plan::steps::{Step, exec_steps};
 use bulkhead_sys::namespace::{self, Kinds};
@@ -23,7 +25,7 @@ use crate::devices::Nodes;
 use crate::failure::{StepFailed, gone};
 use crate::launch::{give_pipes, kinds, next};
 use crate::protocol::{self, Packet};
-use crate::scene::{Role, Scene, Trouble, bits, failure};
+use crate::scene::{ForeignScene, Role, Scene, Trouble, bits, failure};
 use crate::{child, filter, limits, steps};
 
 /// How long a process may take until it executes: milliseconds, but for a host that is very busy.
@@ -76,10 +78,51 @@ impl Cell {
             terminal: None,
             account: None,
             lowered: 0,
+            foreign: None,
         };
         let (pidfd, pid) = self.clone_into(&ours, scene)?;
         drop(theirs);
-        self.follow(exec, &ours, pidfd, pid)
+        self.follow(exec, &ours, pidfd, pid, Some(self.plan.oom_score_adj))
+    }
+
+    /// Runs another process inside for a foreign caller, with ids, sets and settings of its own; it lives on when we end.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub fn enter(&self, process: &Process, own: &ForeignProcess, stdio: [OwnedFd; 3]) -> Result<Tenant, StepFailed> {
+        let exec = Exec { process: process.clone(), capabilities: None, own_program: false };
+        let entry_files = match &self.group {
+            Some(group) => group.entry_files().map_err(|error| StepFailed::group(&error))?,
+            None => Vec::new(),
+        };
+        let (ours, theirs) = Channel::pair().map_err(StepFailed::parent("exec"))?;
+        let bounding = own.capabilities.as_ref().and_then(|sets| sets.bounding.as_deref()).unwrap_or_default();
+        let scene = Scene {
+            role: Role::Further,
+            plan: &self.plan,
+            process: &exec.process,
+            capabilities: bits(bounding),
+            filter: self.filter.as_ref(),
+            channel: &theirs,
+            root_mount: None,
+            handles: Vec::new(),
+            nodes: Nodes::default(),
+            entry_files: &entry_files,
+            unified_cgroup: false,
+            group_views: Vec::new(),
+            stdio: Some(stdio),
+            own_program: None,
+            root: None,
+            proc: None,
+            devpts: None,
+            terminal: None,
+            account: None,
+            lowered: 0,
+            foreign: Some(ForeignScene { process: Some(own), ..ForeignScene::default() }),
+        };
+        let (pidfd, pid) = self.clone_into(&ours, scene)?;
+        drop(theirs);
+        self.follow(&exec, &ours, pidfd, pid, own.oom_score_adj)
     }
 
     /// A filter of its own if the process has capabilities of its own.
@@ -114,10 +157,11 @@ impl Cell {
 
     /// What only the parent may raise or lower, as for the first process. A child that has gone on already, or has ended,
     /// keeps what it has.
-    fn raise(&self, exec: &Exec, pid: u32) -> Result<(), StepFailed> {
+    fn raise(&self, exec: &Exec, pid: u32, score: Option<i32>) -> Result<(), StepFailed> {
         limits::raise(pid, &self.plan.process.rlimits);
         limits::raise(pid, &exec.process.rlimits);
-        match limits::score(pid, self.plan.oom_score_adj) {
+        let Some(score) = score else { return Ok(()) };
+        match limits::score(pid, score) {
             Err(error) if ![Errno::NOENT, Errno::SRCH].map(Errno::raw_os_error).contains(&error.raw()) => {
                 Err(StepFailed::parent("oom-score")(error))
             }
@@ -126,7 +170,14 @@ impl Cell {
     }
 
     /// Waits until the child has executed, or tells why it has not; then it is gone.
-    fn follow(&self, exec: &Exec, ours: &Channel, mut pidfd: OwnedFd, mut pid: u32) -> Result<Tenant, StepFailed> {
+    fn follow(
+        &self,
+        exec: &Exec,
+        ours: &Channel,
+        mut pidfd: OwnedFd,
+        mut pid: u32,
+        score: Option<i32>,
+    ) -> Result<Tenant, StepFailed> {
         let mut terminal = None;
         // From its first moment in the pid namespace the container's root can send it SIGSTOP. The monitor, which has
         // other things to do, must not wait for that.
@@ -135,7 +186,7 @@ impl Cell {
             drop(process::wait(pidfd.as_fd()));
             return Err(StepFailed::parent("exec")(error));
         }
-        let mut raised = if self.own_pids.is_some() { self.raise(exec, pid) } else { Ok(()) };
+        let mut raised = if self.own_pids.is_some() { self.raise(exec, pid, score) } else { Ok(()) };
         let ended = loop {
             if let Err(error) = raised {
                 break error;
@@ -147,7 +198,7 @@ impl Cell {
                     // The go-between has nothing left to do but to end.
                     drop(process::wait(pidfd.as_fd()));
                     (pidfd, pid) = (fd, number);
-                    raised = self.raise(exec, pid);
+                    raised = self.raise(exec, pid, score);
                 }
                 Ok(Some(packet)) => {
                     let message = format!("the child said {} where it had nothing to say", packet.name());

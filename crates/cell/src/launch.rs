@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use bulkhead_cgroup::{Cgroup, DeviceRule};
+use bulkhead_plan::foreign::NamespaceKind;
 use bulkhead_plan::seccomp::filter_for;
 use bulkhead_plan::steps::steps;
 use bulkhead_plan::{IsolationPlan, MountSource, Process};
@@ -87,14 +88,14 @@ struct Sealed {
 
 /// Removes what exists unless the launch succeeds: first the process, then the group.
 #[derive(Default)]
-struct Guard {
-    pidfd: Option<OwnedFd>,
-    group: Option<Cgroup>,
+pub(crate) struct Guard {
+    pub(crate) pidfd: Option<OwnedFd>,
+    pub(crate) group: Option<Cgroup>,
 }
 
 impl Guard {
     /// Success: the group lives on.
-    fn release(mut self) -> Option<Cgroup> {
+    pub(crate) fn release(mut self) -> Option<Cgroup> {
         self.pidfd = None;
         self.group.take()
     }
@@ -187,6 +188,7 @@ impl<'a> Prepared<'a> {
                 terminal: None,
                 account: None,
                 lowered: 0,
+                foreign: None,
             };
             child::run(&list, &mut scene)
         };
@@ -202,6 +204,9 @@ impl<'a> Prepared<'a> {
 
 /// All the namespaces that a plan makes new. User and mount cannot be turned off.
 pub(crate) fn kinds(plan: &IsolationPlan) -> Kinds {
+    if let Some(foreign) = &plan.foreign {
+        return foreign.namespaces.iter().fold(Kinds::NONE, |kinds, wish| kinds.with(kind(wish.kind)));
+    }
     let wanted = plan.namespaces;
     Kinds::USER
         .with(Kinds::MOUNT)
@@ -211,6 +216,20 @@ pub(crate) fn kinds(plan: &IsolationPlan) -> Kinds {
         .with_if(wanted.uts, Kinds::UTS)
         .with_if(wanted.cgroup, Kinds::CGROUP)
         .with_if(wanted.time, Kinds::TIME)
+}
+
+/// The kernel's bit of a kind.
+pub(crate) fn kind(kind: NamespaceKind) -> Kinds {
+    match kind {
+        NamespaceKind::User => Kinds::USER,
+        NamespaceKind::Mount => Kinds::MOUNT,
+        NamespaceKind::Pid => Kinds::PID,
+        NamespaceKind::Network => Kinds::NETWORK,
+        NamespaceKind::Ipc => Kinds::IPC,
+        NamespaceKind::Uts => Kinds::UTS,
+        NamespaceKind::Cgroup => Kinds::CGROUP,
+        NamespaceKind::Time => Kinds::TIME,
+    }
 }
 
 impl Cloned {
@@ -298,7 +317,7 @@ fn lost(error: SysError) -> StepFailed {
     StepFailed::new("protocol", ErrorClass::Unavailable, message)
 }
 
-fn disorder(got: &str, wanted: &str) -> StepFailed {
+pub(crate) fn disorder(got: &str, wanted: &str) -> StepFailed {
     StepFailed::new("protocol", ErrorClass::Internal, format!("the child said {got} where {wanted} was due"))
 }
 
@@ -318,7 +337,7 @@ pub(crate) fn vanished(pidfd: &OwnedFd) -> StepFailed {
     )
 }
 
-fn write_proc(pid: u32, name: &str, text: &str) -> Result<(), SysError> {
+pub(crate) fn write_proc(pid: u32, name: &str, text: &str) -> Result<(), SysError> {
     let path = format!("/proc/{pid}/{name}");
     let fail = |errno| SysError::new("write", path.clone(), errno);
     let file = rustix::fs::openat(CWD, path.as_str(), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;

@@ -9,6 +9,7 @@
 //! * **Tests:** `tests/`, as root and as an ordinary user.
 
 mod accounts;
+mod binds;
 mod cell;
 mod child;
 mod clear;
@@ -16,8 +17,11 @@ mod devices;
 mod exec;
 mod failure;
 pub mod filter;
+pub mod foreign;
+mod hooks;
 mod launch;
 mod limits;
+mod lists;
 mod protocol;
 mod scene;
 mod steps;

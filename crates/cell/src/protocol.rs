@@ -8,6 +8,8 @@
 //! | 2 | child | `Terminal` + descriptor | it has a terminal | keeps the controlling end |
 //! | 3 | child | `Sealed` | everything but the filter is in force (first process only) | answers `Go` |
 //! | 4 | parent | `Go` | after `Sealed` | the child filters itself and executes |
+//! | 3 | child | `HooksPlease` | the mounts stand and the caller has hooks (foreign plans only) | runs them, answers `HooksDone` |
+//! | 4 | parent | `HooksDone` | after `HooksPlease` | goes on |
 //! | – | child | `StepFailed` | instead of anything above, or after `Go` | cleans up and reports |
 //! | – | child | the socket closes | the exec succeeded, or the child died | tells them apart by the phase and the pidfd |
 //!
@@ -51,6 +53,10 @@ pub enum Packet {
     Sealed(u32),
     /// Parent: execute.
     Go,
+    /// Child: the mounts stand, the caller's hooks are due.
+    HooksPlease,
+    /// Parent: they have run.
+    HooksDone,
     /// Child: this is as far as it goes.
     StepFailed(Failure),
 }
@@ -65,6 +71,8 @@ impl Packet {
             Self::Terminal(_) => "Terminal",
             Self::Sealed(_) => "Sealed",
             Self::Go => "Go",
+            Self::HooksPlease => "HooksPlease",
+            Self::HooksDone => "HooksDone",
             Self::StepFailed(_) => "StepFailed",
         }
     }
@@ -77,6 +85,8 @@ impl Packet {
             Self::Go => 4,
             Self::StepFailed(_) => 5,
             Self::Born(..) => 6,
+            Self::HooksPlease => 7,
+            Self::HooksDone => 8,
         }
     }
 }
@@ -138,6 +148,8 @@ pub fn receive(channel: &Channel) -> Result<Received, SysError> {
         (3, None) => Received::Packet(Packet::Sealed(number(4))),
         (4, None) => Received::Packet(Packet::Go),
         (6, Some(fd)) => Received::Packet(Packet::Born(fd, number(4))),
+        (7, None) => Received::Packet(Packet::HooksPlease),
+        (8, None) => Received::Packet(Packet::HooksDone),
         (5, None) => read_failure(&bytes, number(4), number(8)),
         _ => Received::Nonsense,
     })

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
+use bulkhead_plan::foreign::ForeignProcess;
 use bulkhead_plan::steps::Step;
 use bulkhead_plan::{Capability, IsolationPlan, Process};
 use bulkhead_sys::root::Root;
@@ -67,6 +68,30 @@ pub struct Scene<'a> {
     pub account: Option<Account>,
     /// Bits of resource limits that had to be lowered.
     pub lowered: u32,
+    /// What a foreign caller's process needs besides.
+    pub foreign: Option<ForeignScene<'a>>,
+}
+
+/// The state of a foreign caller's container as text, by pid and status.
+pub type State<'a> = &'a dyn Fn(u32, &str) -> String;
+
+/// The part of the scene that only a foreign caller's process has.
+#[derive(Default)]
+pub struct ForeignScene<'a> {
+    /// Ids, sets and settings of this process; those of the plan for the first one.
+    pub process: Option<&'a ForeignProcess>,
+    /// Namespaces to enter, the user namespace first.
+    pub joined: Vec<OwnedFd>,
+    /// One for each of the plan's mounts; what has to be bound, made by the parent.
+    pub mounts: Vec<Option<OwnedFd>>,
+    /// What hooks are told on their standard input.
+    pub state: Option<State<'a>>,
+    /// Where the starter connects to.
+    pub listener: Option<OwnedFd>,
+    /// The starter.
+    pub starter: Option<Channel>,
+    /// The program, found before the start.
+    pub program: Option<std::ffi::CString>,
 }
 
 /// Why a step could not be done.
@@ -102,7 +127,22 @@ impl Trouble {
 /// What a step comes back with.
 pub type Outcome = Result<(), Trouble>;
 
-impl Scene<'_> {
+impl<'a> Scene<'a> {
+    /// To whoever waits for this process: the parent, or the starter once there is one.
+    pub fn channel(&self) -> &Channel {
+        self.foreign.as_ref().and_then(|foreign| foreign.starter.as_ref()).unwrap_or(self.channel)
+    }
+
+    /// What a foreign caller gives this process.
+    pub fn foreign_process(&self) -> Option<&'a ForeignProcess> {
+        self.foreign.as_ref().and_then(|foreign| foreign.process)
+    }
+
+    /// True if this process is to live on when its parent ends.
+    pub const fn outlives_parent(&self) -> bool {
+        self.foreign.is_some()
+    }
+
     /// The root; an error before `attach-root`.
     pub fn root(&self) -> Result<&Root, Trouble> {
         self.root.as_ref().ok_or_else(|| Trouble::new("root", "not attached yet", Errno::BADF))
@@ -110,18 +150,23 @@ impl Scene<'_> {
 
     /// Capabilities as the final user has them: those of the plan for root, none for others.
     pub fn final_capabilities(&self) -> u64 {
+        if let Some(process) = self.foreign_process() {
+            let sets = process.capabilities.as_ref();
+            return bits(sets.and_then(|sets| sets.permitted.as_deref()).unwrap_or_default());
+        }
         let root = self.account.as_ref().is_none_or(|account| account.uid == 0);
         if root { self.capabilities } else { 0 }
     }
 
     /// True if the filter has to be loaded with `CAP_SYS_ADMIN`, because new privileges were conceded.
     pub fn filter_needs_rights(&self) -> bool {
-        self.filter.is_some() && !self.plan.no_new_privs
+        let negotiated = self.foreign_process().map_or(self.plan.no_new_privs, |process| process.no_new_privs);
+        self.filter.is_some() && !negotiated
     }
 
     /// Waits for the parent's word.
     pub fn expect(&self, wanted: &Packet) -> Outcome {
-        match protocol::receive(self.channel)? {
+        match protocol::receive(self.channel())? {
             Received::Packet(packet) if packet.name() == wanted.name() => Ok(()),
             Received::End => end_unwatched(),
             _ => Err(Trouble::new("receive", wanted.name(), Errno::PROTO)),
@@ -130,7 +175,7 @@ impl Scene<'_> {
 
     /// Tells the parent.
     pub fn say(&self, packet: &Packet) -> Outcome {
-        Ok(protocol::send(self.channel, packet)?)
+        Ok(protocol::send(self.channel(), packet)?)
     }
 
     /// Ends this process if the parent is gone.
@@ -145,6 +190,9 @@ impl Scene<'_> {
     /// Puts the protections back that a change of ids takes away.
     pub fn guard_again(&self) -> Outcome {
         privilege::hide_from_tracing()?;
+        if self.outlives_parent() {
+            return Ok(());
+        }
         privilege::die_with_parent()?;
         self.parent_lives()
     }

@@ -41,6 +41,8 @@ pub struct Foreign {
     pub cgroup: Option<String>,
     /// What the cgroup enforces.
     pub resources: Option<Resources>,
+    /// The user namespace is an ordinary user's, who may not change additional groups.
+    pub fixed_groups: bool,
     /// Keep the session keyring of whoever starts the container.
     pub keep_keyring: bool,
     /// Execution domain.

@@ -15,6 +15,7 @@ pub mod foreign;
 pub mod handover;
 pub mod masks;
 mod model;
+pub mod mount_words;
 pub mod opened;
 mod resources;
 mod seal;

@@ -3,6 +3,7 @@
 //! Everything here runs in the child, which `clone3` has put into new namespaces already (all the plan's but the cgroup
 //! namespace). The parent does what only it may: cgroup, id maps, `oom_score_adj`, before it lets the child go on.
 
+use crate::foreign::{Foreign, NamespaceKind};
 use crate::model::{IsolationPlan, SeccompPolicy};
 
 macro_rules! steps {
@@ -31,6 +32,9 @@ steps! {
     /// Writes `0` to the `tasks` files of version 1 groups (nothing to do where `clone3` chose the group). Before any
     /// memory is spent, so that everything counts, and before the cgroup namespace, whose root is the group of now.
     EnterCgroup = "enter-cgroup";
+    /// Enters the namespaces that a foreign caller names by path (`setns(2)`), its user namespace first: the right to
+    /// enter the others may come with it.
+    JoinNamespaces = "join-namespaces";
     /// Waits for the parent's word that the id maps are written, then takes uid 0 and gid 0 of the new user namespace
     /// with no supplementary group. Everything below needs ids that exist.
     AssumeRoot = "assume-root";
@@ -45,11 +49,21 @@ steps! {
     /// The plan's mounts in their order, each onto a descriptor found below the new root. Before the pivot: a new procfs
     /// or sysfs is only allowed while an unmasked one is visible.
     AttachMounts = "attach-mounts";
+    /// A foreign caller's mounts, in the words of `mount(8)`.
+    ForeignMounts = "foreign-mounts";
+    /// Device nodes below a `/dev` that a foreign caller mounts, and the usual links. With the rights of the host's root, or
+    /// by binding the host's nodes where those are not to be had.
+    ForeignDevices = "foreign-devices";
+    /// Lets the parent run the hooks of the caller (`createRuntime`), then runs those that belong inside (`createContainer`).
+    /// Before the pivot, because their programs are the host's.
+    CreateHooks = "create-hooks";
     /// `pivot_root(2)`, detaches the old tree, `chdir("/")`, and checks that the working directory is below the root.
     Pivot = "pivot";
     /// Opens the terminal from the container's own devpts, sends its controlling end to the parent and binds the other
     /// one over `/dev/console`. After the pivot, because it is the container's devpts, before paths become read-only.
     Terminal = "terminal";
+    /// The propagation that a foreign caller wants of the root; after the pivot, which a shared root would forbid.
+    RootPropagation = "root-propagation";
     /// `sethostname(2)`.
     Hostname = "hostname";
     /// The plan's sysctls, written through the private procfs; before `/proc/sys` becomes read-only.
@@ -70,6 +84,9 @@ steps! {
     Stdio = "stdio";
     /// `setrlimit(2)`; before the ids change, because root may still set what is allowed.
     ResourceLimits = "resource-limits";
+    /// Scheduler, priorities, processors, personality, memory policy, umask and labels of a foreign process: while it is
+    /// still root.
+    Settings = "settings";
     /// Drops everything else from the bounding set; needs `CAP_SETPCAP`, so before the ids and sets change.
     BoundingSet = "bounding-set";
     /// Resolves the user inside, sets groups, gid, uid and `HOME`; then asks for the parent-death signal again, which a
@@ -88,6 +105,8 @@ steps! {
     CloseHandles = "close-handles";
     /// Says `Sealed` to the parent and waits for `Go`.
     Sealed = "sealed";
+    /// The hooks of the caller that run inside right before its program (`startContainer`).
+    StartHooks = "start-hooks";
     /// Loads the compiled filter. After `Go`, so that a filter never has to allow our own handshake.
     Filter = "filter";
     /// Forks: pid 1 stays behind, reaps and forwards signals; its child goes on. Both are filtered.
@@ -114,6 +133,7 @@ pub fn exec_steps(plan: &IsolationPlan) -> Vec<Step> {
         Step::Terminal,
         Step::Stdio,
         Step::ResourceLimits,
+        Step::Settings,
         Step::BoundingSet,
         Step::Identity,
         Step::Capabilities,
@@ -127,8 +147,44 @@ pub fn exec_steps(plan: &IsolationPlan) -> Vec<Step> {
     EXEC.iter().copied().filter(|step| *step == Step::Terminal || wanted(*step, plan)).collect()
 }
 
+/// What the child of a foreign caller's cell does, in order: [`steps`] with the caller's own beside ours. It outlives
+/// its parent, and nothing is closed that the caller wants open.
+fn foreign(step: Step, plan: &IsolationPlan, foreign: &Foreign) -> bool {
+    let hooks = &foreign.hooks;
+    match step {
+        Step::JoinNamespaces => foreign.namespaces.iter().any(|wish| wish.path.is_some()),
+        Step::Loopback => foreign.makes(NamespaceKind::Network),
+        Step::Hostname => !plan.hostname.is_empty() || foreign.domain_name.is_some(),
+        Step::CreateHooks => {
+            [&hooks.prestart, &hooks.create_runtime, &hooks.create_container].iter().any(|list| list.is_some())
+        }
+        Step::RootPropagation => foreign.propagation.is_some(),
+        Step::StartHooks => hooks.start_container.is_some(),
+        Step::NoNewPrivileges => foreign.process.no_new_privs,
+        Step::CloseUserNamespaces | Step::AttachMounts | Step::Init => false,
+        Step::ForeignMounts | Step::ForeignDevices | Step::Settings => true,
+        _ => common(step, plan),
+    }
+}
+
 /// Whether a step has something to do. What protects is only ever left out by a field that a concession covers.
 fn wanted(step: Step, plan: &IsolationPlan) -> bool {
+    if let Some(caller) = &plan.foreign {
+        return foreign(step, plan, caller);
+    }
+    match step {
+        Step::JoinNamespaces
+        | Step::ForeignMounts
+        | Step::ForeignDevices
+        | Step::CreateHooks
+        | Step::RootPropagation
+        | Step::Settings
+        | Step::StartHooks => false,
+        _ => common(step, plan),
+    }
+}
+
+fn common(step: Step, plan: &IsolationPlan) -> bool {
     match step {
         Step::CgroupNamespace => plan.namespaces.cgroup,
         Step::Loopback => plan.namespaces.network,
@@ -155,7 +211,7 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Step::ALL.len());
-        assert!(Step::ALL.len() <= 32);
+        assert!(Step::ALL.len() <= 48);
     }
 
     /// Each rule: the left one strictly before the right one, and why.
@@ -189,6 +245,13 @@ mod tests {
             (Sealed, Filter, "a filter need not allow the handshake"),
             (Filter, Init, "pid 1 is filtered too"),
             (Init, Execute, "nothing after exec"),
+            (JoinNamespaces, AssumeRoot, "the ids are those of the namespace that is joined"),
+            (ForeignMounts, ForeignDevices, "nodes go onto what is mounted"),
+            (CreateHooks, Pivot, "the hooks' programs are the host's"),
+            (ForeignMounts, CreateHooks, "hooks find the container as it will be"),
+            (Settings, Identity, "priorities need rights"),
+            (Sealed, StartHooks, "they belong to the start"),
+            (StartHooks, Filter, "hooks are not filtered"),
         ];
         for (before, after, why) in rules {
             assert!(before < after, "{} must come before {}: {why}", before.name(), after.name());

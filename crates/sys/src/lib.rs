@@ -20,6 +20,7 @@ pub mod random;
 pub mod raw;
 pub mod root;
 pub mod seccomp;
+pub mod settings;
 pub mod socket;
 pub mod spawn;
 pub mod terminal;

@@ -115,6 +115,14 @@ pub fn new_cgroup_namespace() -> Result<()> {
     raw::unshare(kernel::CLONE_NEWCGROUP).map_err(|errno| SysError::new("unshare", "cgroup", errno))
 }
 
+/// A new time namespace for the children of this process; its clocks can be set until the first of them exists.
+///
+/// # Errors
+/// The kernel's.
+pub fn new_time_namespace() -> Result<()> {
+    raw::unshare(kernel::CLONE_NEWTIME).map_err(|errno| SysError::new("unshare", "time", errno))
+}
+
 /// A new user namespace, without ids until somebody writes its maps, and a new mount namespace of it.
 ///
 /// # Errors

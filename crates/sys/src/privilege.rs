@@ -23,6 +23,19 @@ pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
         .map_err(|errno| SysError::new("setresuid", uid.to_string(), errno))
 }
 
+/// As [`become_user`] where the additional groups cannot be changed.
+///
+/// # Errors
+/// The kernel's.
+pub fn become_user_of_same_groups(uid: u32, gid: u32) -> Result<()> {
+    let group = Gid::from_raw(gid);
+    rustix::thread::set_thread_res_gid(group, group, group)
+        .map_err(|errno| SysError::new("setresgid", gid.to_string(), errno))?;
+    let user = Uid::from_raw(uid);
+    rustix::thread::set_thread_res_uid(user, user, user)
+        .map_err(|errno| SysError::new("setresuid", uid.to_string(), errno))
+}
+
 /// Keep the permitted capabilities when a change of ids leaves root; lasts until exec.
 ///
 /// # Errors
@@ -60,6 +73,34 @@ pub fn set_capabilities(keep: u64) -> Result<()> {
     rustix::thread::set_capabilities(None, sets)
         .map_err(|errno| SysError::new("capset", format!("{:x}", keep.bits()), errno))?;
     rustix::thread::clear_ambient_capability_set().map_err(|errno| SysError::new("prctl", "PR_CAP_AMBIENT", errno))
+}
+
+/// All four sets of a process besides the bounding set, bits by number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Sets {
+    pub effective: u64,
+    pub permitted: u64,
+    pub inheritable: u64,
+    pub ambient: u64,
+}
+
+/// Takes exactly these sets.
+///
+/// # Errors
+/// The kernel's; `EPERM` for what this process does not have itself.
+pub fn set_all_capabilities(sets: Sets) -> Result<()> {
+    let [effective, permitted, inheritable] =
+        [sets.effective, sets.permitted, sets.inheritable].map(CapabilitySet::from_bits_retain);
+    rustix::thread::set_capabilities(None, CapabilitySets { effective, permitted, inheritable })
+        .map_err(|errno| SysError::new("capset", format!("{sets:x?}"), errno))?;
+    rustix::thread::clear_ambient_capability_set()
+        .map_err(|errno| SysError::new("prctl", "PR_CAP_AMBIENT_CLEAR_ALL", errno))?;
+    for number in (0..64).filter(|number| sets.ambient & 1 << number != 0) {
+        crate::raw::settings::raise_ambient(number)
+            .map_err(|errno| SysError::new("prctl", format!("PR_CAP_AMBIENT_RAISE {number}"), errno))?;
+    }
+    Ok(())
 }
 
 /// Permitted capabilities of this process, bits by number.

@@ -12,6 +12,11 @@ pub(super) fn run(scene: &mut Scene<'_>) -> Outcome {
     if scene.role == Role::First {
         scene.expect(&Packet::MapsWritten)?;
     }
-    privilege::become_user(0, 0, &[])?;
+    let foreign = scene.plan.foreign.as_ref();
+    if foreign.is_some_and(|foreign| foreign.fixed_groups) {
+        privilege::become_user_of_same_groups(0, 0)?;
+    } else {
+        privilege::become_user(0, 0, &[])?;
+    }
     scene.guard_again()
 }

@@ -53,7 +53,7 @@ fn place(scene: &Scene<'_>, wanted: &Mount) -> Result<OwnedFd, Trouble> {
 }
 
 /// A directory on the way to which no component is a link.
-fn without_links(scene: &Scene<'_>, target: &str) -> Result<OwnedFd, Trouble> {
+pub(super) fn without_links(scene: &Scene<'_>, target: &str) -> Result<OwnedFd, Trouble> {
     let root = scene.root()?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;

@@ -6,6 +6,7 @@
 
 use crate::scene::{Outcome, Scene};
 
-pub(super) fn run(_: &mut Scene<'_>) -> Outcome {
-    Ok(bulkhead_sys::process::close_on_exec_from(3)?)
+pub(super) fn run(scene: &mut Scene<'_>) -> Outcome {
+    let kept = scene.foreign_process().map_or(0, |process| process.preserve);
+    Ok(bulkhead_sys::process::close_on_exec_from(3 + kept)?)
 }

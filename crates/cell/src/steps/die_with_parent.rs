@@ -10,6 +10,9 @@ use crate::scene::{Outcome, Scene};
 
 pub(super) fn run(scene: &mut Scene<'_>) -> Outcome {
     privilege::hide_from_tracing()?;
+    if scene.outlives_parent() {
+        return Ok(());
+    }
     privilege::die_with_parent()?;
     // The parent lies outside our pid namespace, so getppid says 0 for the living and the dead alike; its end of the
     // socket tells them apart.

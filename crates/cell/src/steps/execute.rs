@@ -22,9 +22,18 @@ pub(super) fn run(scene: &mut Scene<'_>) -> Outcome {
     if let Some(program) = &scene.own_program {
         return Err(process::execute_descriptor(program.as_fd(), &args, &env).into());
     }
-    let name = scene.process.args.first().map(String::as_str).unwrap_or_default();
-    let path = find(name, value_of(&environment, "PATH").unwrap_or(DEFAULT_PATH))?;
+    let found = scene.foreign.as_mut().and_then(|foreign| foreign.program.take());
+    let path = match found {
+        Some(path) => path,
+        None => program(scene, &environment)?,
+    };
     Err(process::execute(&path, &args, &env).into())
+}
+
+/// Where the program lies: as the final user finds it.
+pub(super) fn program(scene: &Scene<'_>, environment: &[String]) -> Result<CString, Trouble> {
+    let name = scene.process.args.first().map(String::as_str).unwrap_or_default();
+    find(name, value_of(environment, "PATH").unwrap_or(DEFAULT_PATH))
 }
 
 fn value_of<'a>(environment: &'a [String], key: &str) -> Option<&'a str> {

@@ -5,6 +5,7 @@
 //! groups are gone (CVE-2022-2995 and its kin). A change of ids clears the parent-death signal and may make us traceable:
 //! both are put back.
 
+use bulkhead_plan::foreign::ForeignProcess;
 use bulkhead_sys::privilege;
 use rustix::fs::{FileType, Gid, Uid};
 use rustix::io::Errno;
@@ -13,12 +14,19 @@ use crate::accounts::{self, Account, MAX_FILE, Unknown};
 use crate::scene::{Outcome, Scene, Trouble};
 
 pub(super) fn run(scene: &mut Scene<'_>) -> Outcome {
-    let account = resolve(scene)?;
+    let account = match scene.foreign_process() {
+        Some(process) => foreign(scene, process)?,
+        None => resolve(scene)?,
+    };
     give_streams(&account)?;
-    if scene.filter_needs_rights() {
+    if scene.filter_needs_rights() || scene.foreign_process().is_some() {
         privilege::keep_capabilities()?;
     }
-    privilege::become_user(account.uid, account.gid, &account.groups)?;
+    if groups_are_fixed(scene, &account)? {
+        privilege::become_user_of_same_groups(account.uid, account.gid)?;
+    } else {
+        privilege::become_user(account.uid, account.gid, &account.groups)?;
+    }
     scene.account = Some(account);
     scene.guard_again()
 }
@@ -35,6 +43,34 @@ fn resolve(scene: &Scene<'_>) -> Result<Account, Trouble> {
         // An index that no mount has: the parent's words for "unknown name".
         Trouble { index: u32::MAX, errno: Errno::NOENT.raw_os_error(), detail }
     })
+}
+
+/// Numbers are who they are; the image is only asked where the home directory is.
+fn foreign(scene: &Scene<'_>, process: &ForeignProcess) -> Result<Account, Trouble> {
+    let (uid, gid) = (process.uid, process.gid);
+    let mut home = "/".to_owned();
+    if !scene.process.env.iter().any(|entry| entry.starts_with("HOME=")) {
+        let passwd = read(scene, "/etc/passwd")?;
+        if let Ok(account) = accounts::resolve(&format!("{uid}:{gid}"), &[], &passwd, &[]) {
+            home = account.home;
+        }
+    }
+    Ok(Account { uid, gid, groups: process.groups.clone(), home })
+}
+
+/// Where an ordinary user made the user namespace, groups can neither be set nor dropped (`user_namespaces(7)`).
+pub(super) fn groups_are_fixed(scene: &Scene<'_>, account: &Account) -> Result<bool, Trouble> {
+    if !scene.outlives_parent() || scene.plan.foreign.as_ref().is_none_or(|foreign| !foreign.fixed_groups) {
+        return Ok(false);
+    }
+    if account.groups.is_empty() {
+        return Ok(true);
+    }
+    Err(Trouble::new(
+        "setgroups",
+        "additional groups cannot be set in a user namespace of an ordinary user",
+        Errno::PERM,
+    ))
 }
 
 /// A missing file names nobody.

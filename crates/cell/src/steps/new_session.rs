@@ -8,11 +8,14 @@ use rustix::io::Errno;
 
 use crate::scene::{Outcome, Scene, Trouble};
 
-pub(super) fn run(_: &mut Scene<'_>) -> Outcome {
+pub(super) fn run(scene: &mut Scene<'_>) -> Outcome {
     match rustix::process::setsid() {
         // EPERM: pid 1 of a new namespace is a leader already, or a group leader; both have a session of their own.
         Ok(_) | Err(Errno::PERM) => {}
         Err(errno) => return Err(Trouble::new("setsid", "", errno)),
+    }
+    if scene.plan.foreign.as_ref().is_some_and(|foreign| foreign.keep_keyring) {
+        return Ok(());
     }
     Ok(privilege::new_session_keyring()?)
 }

@@ -10,7 +10,7 @@ use crate::scene::{Outcome, Scene};
 
 pub(super) fn run(scene: &mut Scene<'_>) -> Outcome {
     let mut set = MountAttrFlags::MOUNT_ATTR_RDONLY;
-    if scene.plan.no_new_privs {
+    if scene.plan.no_new_privs && scene.plan.foreign.is_none() {
         set |= MountAttrFlags::MOUNT_ATTR_NOSUID;
     }
     let change = Change { set, ..Change::default() };

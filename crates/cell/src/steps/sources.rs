@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::scene::{Outcome, Scene, Trouble};
 
 /// `PROC_SUPER_MAGIC` of `linux/magic.h`.
-const PROC_MAGIC: u64 = 0x9fa0;
+pub(super) const PROC_MAGIC: u64 = 0x9fa0;
 
 /// A detached mount with its attributes; `None` if there is nothing to attach.
 pub(super) fn open(scene: &mut Scene<'_>, wanted: &Mount) -> Result<Option<OwnedFd>, Trouble> {
@@ -99,7 +99,7 @@ pub(super) fn verify_proc(proc: &OwnedFd) -> Outcome {
 }
 
 /// Version 2: the own part of the tree. Version 1: a small tmpfs for the views that [`attach_group_views`] adds.
-fn group(scene: &Scene<'_>, attributes: MountAttrFlags) -> Result<OwnedFd, Trouble> {
+pub(super) fn group(scene: &Scene<'_>, attributes: MountAttrFlags) -> Result<OwnedFd, Trouble> {
     if scene.unified_cgroup {
         return filesystem("cgroup2", &[], attributes);
     }

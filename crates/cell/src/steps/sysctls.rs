@@ -4,8 +4,9 @@
 //! anywhere (CVE-2019-16884, CVE-2025-52881): the descriptor is of our own mount, its type was checked, and the lookup
 //! crosses neither a mount nor a link.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
+use bulkhead_sys::mount::MountAttrFlags;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
@@ -14,15 +15,22 @@ use crate::scene::{Outcome, Scene, Trouble};
 pub(super) fn run(scene: &mut Scene<'_>) -> Outcome {
     let plan = scene.plan;
     for (index, (name, value)) in plan.sysctls.iter().enumerate() {
-        let proc = proc(scene)?;
-        write(proc, &name.replace('.', "/"), value).map_err(|trouble| trouble.at(index))?;
+        let proc = any_proc(scene)?;
+        write(proc.as_fd(), &name.replace('.', "/"), value).map_err(|trouble| trouble.at(index))?;
     }
     Ok(())
 }
 
+/// The private procfs; a new one that is attached nowhere where the plan mounts none.
+pub(super) fn any_proc(scene: &Scene<'_>) -> Result<OwnedFd, Trouble> {
+    if let Some(proc) = &scene.proc {
+        return proc.try_clone().map_err(|_| Trouble::new("dup", "procfs", Errno::MFILE));
+    }
+    super::sources::filesystem("proc", &[], MountAttrFlags::empty())
+}
+
 /// The private procfs.
 pub(super) fn proc<'a>(scene: &'a Scene<'_>) -> Result<BorrowedFd<'a>, Trouble> {
-    use std::os::fd::AsFd as _;
     let missing = || Trouble::new("procfs", "the plan mounts none", Errno::BADF);
     scene.proc.as_ref().map(|proc| proc.as_fd()).ok_or_else(missing)
 }

@@ -8,3 +8,4 @@ pub mod inherited;
 pub mod mount;
 pub mod process;
 pub mod seccomp;
+pub mod settings;
