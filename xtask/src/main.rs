@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod demo;
 mod floors;
+mod guest;
 mod leftovers;
 mod machine;
 mod test;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::{check, leftovers::Snapshot, machine};
+use crate::{check, guest, leftovers::Snapshot, machine};
 
 /// Programs that tests drive, with their Debian packages.
 const PEERS: &[(&str, &str)] = &[
@@ -46,6 +46,7 @@ pub fn run(args: &[String]) -> Result<()> {
             before.compare()?;
         }
         Some("unit") => unit()?,
+        Some("cgroup2") => guest::run(args.get(1).map(String::as_str))?,
         Some(suite) if SUITES.contains(&suite) && exists(suite) => {
             machine::build("release")?;
             let before = Snapshot::take();
